@@ -1,0 +1,391 @@
+/*
+ * svg_kernels.h: the C ABI of the sparse attention kernels.
+ *
+ * The header is built twice: libsvg_kernels_host.so (g++, OpenMP; pointers are host memory, the stream is ignored)
+ * and libsvg_kernels_cuda.so (nvcc; pointers are device memory, the stream is a cudaStream_t). Both export the same
+ * functions, and the host library is the oracle of the CUDA tests.
+ *
+ * Conventions
+ *   - One params struct per function. struct_size must be sizeof(the struct); it catches a caller built against
+ *     another version of this header.
+ *   - Every function returns an svg_status. On failure svg_last_error() holds, for the calling thread, a message with
+ *     the offending values. Functions never throw and never end the process; outputs are unspecified after a failure.
+ *   - H heads, S rows (tokens), D head dimension, F latent frames, P tokens per latent frame, N video tokens = F * P.
+ *   - A svg_heads is an (H, S, D) tensor whose last dimension is contiguous and whose heads and rows are strided, so
+ *     that head-major (H, S, D) and token-major (S, H, D) buffers are both read in place. Strides count elements.
+ *   - Token order of a sequence: video tokens frame by frame (token p of frame f is row f * P + p), then prompt
+ *     tokens, then padding. "Context" is prompt plus padding.
+ *   - Rows of outputs are written whole; a row that may see no key becomes zeros.
+ *   - Sizes are at least 1 unless said otherwise, D at most 65,536.
+ *   - What a function writes must not overlap what else it reads or writes; address ranges count, from the first to the
+ *     last element.
+ *   - Keys and values that no row may see are never read, so that padding may hold anything. A value (of v) that is
+ *     not finite and that some rows see may spread to rows that are computed together with them.
+ */
+#ifndef SVG_KERNELS_H
+#define SVG_KERNELS_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SVG_ABI_VERSION 1
+
+#if defined(__GNUC__)
+#define SVG_API __attribute__((visibility("default")))
+#else
+#define SVG_API
+#endif
+
+typedef enum svg_status {
+  SVG_OK = 0,
+  SVG_INVALID_ARGUMENT = 1, /* a shape, stride, pointer or option that the function refuses */
+  SVG_UNSUPPORTED = 2,      /* valid, but this library or device has no implementation */
+  SVG_OUT_OF_MEMORY = 3,
+  SVG_DEVICE_ERROR = 4, /* the CUDA runtime reported an error */
+  SVG_INTERNAL_ERROR = 5
+} svg_status;
+
+typedef enum svg_dtype { SVG_F32 = 0, SVG_F16 = 1, SVG_BF16 = 2 } svg_dtype;
+
+typedef void* svg_stream;
+
+typedef struct svg_heads {
+  void* data;
+  int64_t head_stride; /* elements from one head to the next, at least 0; 0 reads one head for all */
+  int64_t row_stride;  /* elements from one row to the next, at least D */
+} svg_heads;
+
+/* The version this library was built with; callers compare it with SVG_ABI_VERSION. */
+SVG_API int32_t svg_abi_version(void);
+
+/* What was built, e.g. "host, openmp, 2 threads, x86-64-v4"; a static string. */
+SVG_API const char* svg_build_info(void);
+
+/* The message of the calling thread's last failed call; empty when none failed. Valid until its next call. */
+SVG_API const char* svg_last_error(void);
+
+/*
+ * Dense attention: out = softmax(scale * q k^T) v.
+ * split > 0 keeps two groups apart: rows and keys [0, split) see only each other, and so do those from split on
+ * (needs q_rows == k_rows); 0 means one group.
+ */
+typedef struct svg_attention_dense_params {
+  uint32_t struct_size;
+  int32_t dtype; /* svg_dtype of q, k, v and out */
+  int32_t heads;
+  int32_t head_dim;
+  int32_t q_rows;
+  int32_t k_rows;
+  int32_t split;
+  float scale;
+  svg_heads q, k, v, out;
+  float* lse; /* (H, q_rows) log-sum-exp of the scaled scores, or NULL */
+} svg_attention_dense_params;
+SVG_API int32_t svg_attention_dense(const svg_attention_dense_params* params, svg_stream stream);
+
+/*
+ * SVG1's sparse call: one band mask for all heads. With real = video_rows + prompt_rows, row q sees key k
+ *   - both below real: if k < sink_keys, or |q - k| <= half_width, or k or q is a prompt token;
+ *   - both from real on (padding): always;
+ *   - otherwise: never.
+ * half_width < 0 means no band. Key tiles that the mask rules out are never read.
+ */
+typedef struct svg_attention_band_params {
+  uint32_t struct_size;
+  int32_t dtype;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t rows; /* all tokens: video, prompt, padding */
+  int32_t video_rows;
+  int32_t prompt_rows;
+  int32_t sink_keys;
+  int32_t half_width;
+  float scale;
+  svg_heads q, k, v, out;
+} svg_attention_band_params;
+SVG_API int32_t svg_attention_band(const svg_attention_band_params* params, svg_stream stream);
+
+/*
+ * SVG2's sparse call: variable-block attention over permuted rows. Query cluster i of head h is rows
+ * [q_offsets[h][i], q_offsets[h][i+1]), key clusters likewise; query cluster i sees key cluster j when map[h][i][j]
+ * is not 0. Clusters may be empty. Key clusters that the map drops are never read.
+ */
+typedef struct svg_attention_blocks_params {
+  uint32_t struct_size;
+  int32_t dtype;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t q_rows;
+  int32_t k_rows;
+  int32_t q_clusters;
+  int32_t k_clusters;
+  float scale;
+  svg_heads q, k, v, out;
+  const int32_t* q_offsets; /* (H, q_clusters + 1), from 0 to q_rows, ascending */
+  const int32_t* k_offsets; /* (H, k_clusters + 1), from 0 to k_rows, ascending */
+  const uint8_t* map;       /* (H, q_clusters, k_clusters) */
+} svg_attention_blocks_params;
+SVG_API int32_t svg_attention_blocks(const svg_attention_blocks_params* params, svg_stream stream);
+
+/*
+ * SVG1's online profiling. For the sampled rows, the exact output over all keys is compared with the output under the
+ * spatial and under the temporal mask; per head the mask with the smaller mean squared error wins (equal: spatial).
+ * With b(i) = i / 128 and video tokens only: spatial allows |b(q) - b(k)| < band_blocks; temporal is the same rule on
+ * indices p * F + f. Keys below sink_keys are allowed by both (the temporal mask: in its own index space). Context rows
+ * and columns, padding included, are always allowed. A row whose mask is empty has output zero.
+ */
+typedef struct svg_profile_heads_params {
+  uint32_t struct_size;
+  int32_t dtype;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t rows; /* frames * tokens_per_frame + context_rows */
+  int32_t frames;
+  int32_t tokens_per_frame;
+  int32_t context_rows;
+  int32_t sink_keys;
+  int32_t band_blocks;
+  int32_t samples;
+  float scale;
+  svg_heads q, k, v;
+  const int32_t* sampled_rows; /* (samples), each in [0, rows), repeats allowed */
+  float* mse;                  /* out (2, H): spatial, temporal */
+  int32_t* best;               /* out (H): 0 spatial, 1 temporal */
+} svg_profile_heads_params;
+SVG_API int32_t svg_profile_heads(const svg_profile_heads_params* params, svg_stream stream);
+
+/*
+ * SVG1's layout transform. Heads whose flag is not 0 have their video rows reordered from frame-major (f * P + p) to
+ * token-major (p * F + f), or back when inverse is not 0; other heads and all context rows are copied.
+ */
+typedef struct svg_video_layout_params {
+  uint32_t struct_size;
+  int32_t dtype;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t rows;
+  int32_t frames;
+  int32_t tokens_per_frame;
+  int32_t inverse;
+  svg_heads src, dst;
+  const int32_t* transform; /* (H) flags */
+} svg_video_layout_params;
+SVG_API int32_t svg_video_layout(const svg_video_layout_params* params, svg_stream stream);
+
+/*
+ * k-means, one problem per head (Euclidean). One iteration: every row gets its nearest centroid (equal: lowest index),
+ * then every centroid becomes the mean of its rows in fp32; an empty cluster keeps its centroid. Stops early when the
+ * largest centroid move over all clusters and heads is below tolerance. Labels and sizes are those of the last
+ * assignment; centroids are after the last update. Deterministic for a fixed input.
+ */
+typedef struct svg_kmeans_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of x */
+  int32_t heads;
+  int32_t rows;
+  int32_t head_dim;
+  int32_t clusters;   /* at most rows */
+  int32_t iterations; /* at least 1 */
+  float tolerance;    /* Euclidean; 0 never stops early */
+  svg_heads x;
+  const int32_t* init_rows; /* (H, K) rows that become the initial centroids, or NULL: start from centroids */
+  float* centroids;         /* in (when init_rows is NULL) and out, (H, K, D) */
+  int32_t* labels;          /* out (H, rows) */
+  int32_t* sizes;           /* out (H, K) */
+  int32_t* iterations_done; /* out (1), or NULL */
+} svg_kmeans_params;
+SVG_API int32_t svg_kmeans(const svg_kmeans_params* params, svg_stream stream);
+
+/*
+ * SVG2's block map. Per query cluster, softmax over key clusters of scale * q_centroid . k_centroid, weighted by key
+ * cluster size; clusters are kept in descending probability (equal: lowest index) while the cumulative probability
+ * before them is at most top_p, and at least min_keep of them. top_p >= 1 keeps every cluster.
+ *
+ * context_clusters 0 or 2: with 2 the map has one prompt cluster (index K, resp. Q) that sees and is seen by every
+ * cluster except padding, and one padding cluster (index K + 1, resp. Q + 1) that sees only itself.
+ */
+typedef struct svg_block_map_params {
+  uint32_t struct_size;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t q_clusters; /* Q, without context clusters */
+  int32_t k_clusters; /* K, without context clusters */
+  int32_t context_clusters;
+  int32_t min_keep;
+  float top_p;
+  float scale;
+  const float* q_centroids; /* (H, Q, D) */
+  const float* k_centroids; /* (H, K, D) */
+  const int32_t* k_sizes;   /* (H, K) */
+  uint8_t* map;             /* out (H, Q + context_clusters, K + context_clusters), 0 or 1 */
+} svg_block_map_params;
+SVG_API int32_t svg_block_map(const svg_block_map_params* params, svg_stream stream);
+
+/*
+ * Stable counting sort of labels: order[h] lists the rows of cluster 0, then those of cluster 1, …, each ascending;
+ * offsets[h][j] is where cluster j starts and offsets[h][K] is rows.
+ *
+ * context_clusters 0 or 2: with 2, the offsets go on with the prompt cluster [rows, rows + prompt_rows) and the padding
+ * cluster [rows + prompt_rows, rows + prompt_rows + padding_rows), as the block map and the attention expect them;
+ * with 0 both counts must be 0.
+ */
+typedef struct svg_sort_labels_params {
+  uint32_t struct_size;
+  int32_t heads;
+  int32_t rows;
+  int32_t clusters;
+  int32_t context_clusters;
+  int32_t prompt_rows;
+  int32_t padding_rows;
+  const int32_t* labels; /* (H, rows), each in [0, clusters) */
+  int32_t* order;        /* out (H, rows) */
+  int32_t* offsets;      /* out (H, clusters + context_clusters + 1) */
+} svg_sort_labels_params;
+SVG_API int32_t svg_sort_labels(const svg_sort_labels_params* params, svg_stream stream);
+
+/*
+ * Permutation of rows: dst[h][i] = src[h][order[h][i]] for i < permuted_rows, or the inverse
+ * dst[h][order[h][i]] = src[h][i]; rows from permuted_rows on are copied.
+ */
+typedef struct svg_permute_rows_params {
+  uint32_t struct_size;
+  int32_t dtype;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t rows;
+  int32_t permuted_rows;
+  int32_t inverse;
+  svg_heads src, dst;
+  const int32_t* order; /* (H, permuted_rows), a permutation per head */
+} svg_permute_rows_params;
+SVG_API int32_t svg_permute_rows(const svg_permute_rows_params* params, svg_stream stream);
+
+/*
+ * The functions from here on work on row tensors: a svg_heads whose heads are a batch (1 for a plain matrix), whose
+ * rows are tokens and whose width is the number of contiguous channels. They compute in fp32 and round once. A tensor
+ * that is read per channel (a gate, a shift) may have strides of 0: one row for all tokens, or for the whole batch.
+ * out may be x itself (same pointer and strides); any other overlap of an output is refused.
+ */
+
+/* out = x / sqrt(mean(x^2) + epsilon) * weight, over the last dimension. */
+typedef struct svg_rms_norm_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of x and out */
+  int32_t heads;
+  int32_t rows;
+  int32_t width; /* 1 to 16384 */
+  int32_t weight_dtype;
+  float epsilon;
+  svg_heads x, out;
+  const void* weight; /* (width), or NULL for ones */
+} svg_rms_norm_params;
+SVG_API int32_t svg_rms_norm(const svg_rms_norm_params* params, svg_stream stream);
+
+/*
+ * n = (x - mean(x)) / sqrt(var(x) + epsilon), then n * weight + bias where given, then n * (1 + scale) + shift where
+ * given. The variance is the biased one.
+ */
+typedef struct svg_layer_norm_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of x and out */
+  int32_t heads;
+  int32_t rows;
+  int32_t width;            /* 1 to 16384 */
+  int32_t weight_dtype;     /* of weight and bias */
+  int32_t modulation_dtype; /* of scale and shift */
+  float epsilon;
+  svg_heads x, out;
+  const void* weight;     /* (width), or NULL */
+  const void* bias;       /* (width), or NULL */
+  svg_heads scale, shift; /* (heads, rows, width) with strides that may be 0; data NULL for none */
+} svg_layer_norm_params;
+SVG_API int32_t svg_layer_norm(const svg_layer_norm_params* params, svg_stream stream);
+
+/* out = x + gate * y. */
+typedef struct svg_gated_residual_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of x, y and out */
+  int32_t heads;
+  int32_t rows;
+  int32_t width;
+  int32_t gate_dtype;
+  svg_heads x, y, out;
+  svg_heads gate; /* (heads, rows, width) with strides that may be 0; data NULL for ones */
+} svg_gated_residual_params;
+SVG_API int32_t svg_gated_residual(const svg_gated_residual_params* params, svg_stream stream);
+
+typedef enum svg_rope_pairs {
+  SVG_ROPE_INTERLEAVED = 0, /* channels 2i and 2i + 1 turn together */
+  SVG_ROPE_HALVES = 1       /* channels i and i + D / 2 turn together */
+} svg_rope_pairs;
+
+/*
+ * Rotary position embedding: pair i of row r becomes (a cos - b sin, b cos + a sin) with the tables' entry [r][i].
+ * Rows from rotated_rows on (a text tail) are copied.
+ */
+typedef struct svg_rope_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of x and out */
+  int32_t heads;
+  int32_t rows;
+  int32_t head_dim;
+  int32_t pairs; /* svg_rope_pairs */
+  int32_t rotated_rows;
+  svg_heads x, out;
+  const float* cos_table; /* (rotated_rows, D / 2) */
+  const float* sin_table; /* (rotated_rows, D / 2) */
+} svg_rope_params;
+SVG_API int32_t svg_rope(const svg_rope_params* params, svg_stream stream);
+
+/*
+ * RMSNorm and RoPE of queries or keys in one pass. The norm is over each head's D channels with a weight (D), or with
+ * across_heads not 0 over all H * D channels of a row with a weight (H, D). x and out are (H, rows, D) views, so a
+ * token-major x and a head-major out turn the layout in the same pass; in place only when both views are the same.
+ */
+typedef struct svg_norm_rope_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of x and out */
+  int32_t heads;
+  int32_t rows;
+  int32_t head_dim;
+  int32_t across_heads;
+  int32_t weight_dtype;
+  int32_t pairs; /* svg_rope_pairs */
+  int32_t rotated_rows;
+  float epsilon;
+  svg_heads x, out;
+  const void* weight;     /* (D) or (H, D), or NULL for ones */
+  const float* cos_table; /* (rotated_rows, D / 2) */
+  const float* sin_table; /* (rotated_rows, D / 2) */
+} svg_norm_rope_params;
+SVG_API int32_t svg_norm_rope(const svg_norm_rope_params* params, svg_stream stream);
+
+typedef enum svg_activation_kind {
+  SVG_IDENTITY = 0,
+  SVG_GELU_TANH = 1, /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
+  SVG_SILU = 2       /* x / (1 + exp(-x)) */
+} svg_activation_kind;
+
+/* out = activation(x + bias), converted to out's type; with SVG_IDENTITY and no bias, a cast. */
+typedef struct svg_activation_params {
+  uint32_t struct_size;
+  int32_t x_dtype;
+  int32_t out_dtype;
+  int32_t heads;
+  int32_t rows;
+  int32_t width;
+  int32_t kind; /* svg_activation_kind */
+  int32_t bias_dtype;
+  svg_heads x, out;
+  const void* bias; /* (width), or NULL */
+} svg_activation_params;
+SVG_API int32_t svg_activation(const svg_activation_params* params, svg_stream stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SVG_KERNELS_H */
