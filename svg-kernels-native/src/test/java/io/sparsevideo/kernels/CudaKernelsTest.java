@@ -1,0 +1,259 @@
+package io.sparsevideo.kernels;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.sparsevideo.kernels.KernelLibrary.Kind;
+import io.sparsevideo.kernels.Tensors.Layout;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Random;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/**
+ * The CUDA library's norms, rotary embedding and activations against double precision. Skipped, and
+ * says why, without the library or a device.
+ */
+class CudaKernelsTest {
+
+  private static final float EPSILON = 1e-3f;
+  private static final double TOLERANCE = 1e-5;
+
+  private static String missing;
+  private static SvgKernels kernels;
+  private static CudaDevice device;
+
+  private final Random random = new Random(31);
+  private final Arena arena = Arena.ofConfined();
+
+  @BeforeAll
+  static void open() {
+    try {
+      device = CudaDevice.open();
+      // Not KernelLibrary.load, whose library would stay the process's: other tests load it from
+      // elsewhere.
+      NativeBundle bundle =
+          new NativeBundle(KernelLibrary.class.getClassLoader(), NativeBundle.defaultCache());
+      kernels = SvgKernels.on(KernelLibrary.search(Kind.CUDA, bundle), MemorySegment.NULL);
+    } catch (CudaDevice.Unavailable | KernelLoadException e) {
+      missing = e.getMessage();
+    }
+  }
+
+  @BeforeEach
+  void skipWithoutDevice() {
+    assumeTrue(missing == null, () -> "no CUDA here: " + missing);
+  }
+
+  @AfterAll
+  static void close() {
+    if (device != null) {
+      device.close();
+    }
+  }
+
+  @AfterEach
+  void free() {
+    arena.close();
+    if (device != null) {
+      device.free();
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, F32, F32, HEAD_MAJOR",
+    "3, 5, 129, F16, F32, PADDED",
+    "2, 77, 1536, BF16, BF16, TOKEN_MAJOR",
+    "1, 3, 16384, F32, F16, HEAD_MAJOR",
+  })
+  void rmsNorm(
+      int heads, int rows, int width, KernelType type, KernelType weightType, Layout layout) {
+    Heads x = tensor(type, layout, heads, rows, width);
+    Heads weight = tensor(weightType, Layout.HEAD_MAJOR, 1, 1, width);
+    double[][][] expected = Reference.rmsNorm(x, weight, EPSILON);
+    Heads onDevice = device.upload(x);
+    Heads out = output(type, heads, rows, width);
+    MemorySegment weights = device.upload(weight.data());
+    kernels.rmsNorm(onDevice, out, weights, weightType, EPSILON);
+    assertClose(expected, out);
+    kernels.rmsNorm(onDevice, onDevice, weights, weightType, EPSILON);
+    assertClose(expected, onDevice);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, F32, F32, F32, HEAD_MAJOR",
+    "3, 5, 129, BF16, F32, F16, PADDED",
+    "2, 77, 1536, F16, BF16, F32, TOKEN_MAJOR",
+    "1, 3, 5120, BF16, F32, F32, HEAD_MAJOR",
+  })
+  void layerNorm(
+      int heads,
+      int rows,
+      int width,
+      KernelType type,
+      KernelType weightType,
+      KernelType modulationType,
+      Layout layout) {
+    Heads x = tensor(type, layout, heads, rows, width);
+    Heads weight = tensor(weightType, Layout.HEAD_MAJOR, 1, 1, width);
+    Heads bias = tensor(weightType, Layout.HEAD_MAJOR, 1, 1, width);
+    MemorySegment perHead = tensor(modulationType, Layout.HEAD_MAJOR, heads, 1, width).data();
+    Heads scale = Heads.rowPerHead(perHead, modulationType, heads, rows, width);
+    Heads shift = Heads.oneRow(perHead, modulationType, heads, rows, width);
+    double[][][] expected = Reference.layerNorm(x, weight, bias, scale, shift, EPSILON);
+    Heads onDevice = device.upload(x);
+    Heads out = output(type, heads, rows, width);
+    MemorySegment weights = device.upload(weight.data());
+    MemorySegment biases = device.upload(bias.data());
+    Heads scales = device.upload(scale);
+    Heads shifts = device.upload(shift);
+    kernels.layerNorm(onDevice, out, weights, biases, weightType, scales, shifts, EPSILON);
+    assertClose(expected, out);
+    kernels.layerNorm(onDevice, onDevice, weights, biases, weightType, scales, shifts, EPSILON);
+    assertClose(expected, onDevice);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, F32, F32, HEAD_MAJOR",
+    "3, 5, 129, F16, BF16, PADDED",
+    "2, 77, 1536, BF16, F32, TOKEN_MAJOR",
+  })
+  void gatedResidual(
+      int heads, int rows, int width, KernelType type, KernelType gateType, Layout layout) {
+    Heads x = tensor(type, layout, heads, rows, width);
+    Heads y = tensor(type, Layout.PADDED, heads, rows, width);
+    Heads gate =
+        Heads.rowPerHead(
+            tensor(gateType, Layout.HEAD_MAJOR, heads, 1, width).data(),
+            gateType,
+            heads,
+            rows,
+            width);
+    double[][][] expected = Reference.gatedResidual(x, y, gate);
+    Heads onDevice = device.upload(x);
+    Heads added = device.upload(y);
+    Heads gates = device.upload(gate);
+    Heads out = output(type, heads, rows, width);
+    kernels.gatedResidual(onDevice, added, gates, out);
+    assertClose(expected, out);
+    kernels.gatedResidual(onDevice, added, gates, onDevice);
+    assertClose(expected, onDevice);
+  }
+
+  /** The CUDA library turns heads of multiples of 16 whose rows are aligned to 16 bytes. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 16, 1, F32, INTERLEAVED, HEAD_MAJOR",
+    "3, 7, 48, 5, F32, HALVES, TOKEN_MAJOR",
+    "5, 77, 128, 70, BF16, INTERLEAVED, TOKEN_MAJOR",
+    "5, 77, 64, 0, F16, HALVES, HEAD_MAJOR",
+  })
+  void ropeAloneAndBehindNorms(
+      int heads, int rows, int dim, int rotated, KernelType type, RopePairs pairs, Layout layout) {
+    Heads x = tensor(type, layout, heads, rows, dim);
+    int kept = Math.max(rotated, 1);
+    Heads cos = tensor(KernelType.F32, Layout.HEAD_MAJOR, 1, kept, dim / 2);
+    Heads sin = tensor(KernelType.F32, Layout.HEAD_MAJOR, 1, kept, dim / 2);
+    MemorySegment cosTable = device.upload(cos.data());
+    MemorySegment sinTable = device.upload(sin.data());
+    double[][][] expected = Tensors.values(x);
+    Reference.rotate(expected, pairs, rotated, cos, sin);
+    Heads onDevice = device.upload(x);
+    Heads out = output(type, heads, rows, dim);
+    kernels.rope(onDevice, out, pairs, rotated, cosTable, sinTable);
+    assertClose(expected, out);
+
+    for (boolean across : new boolean[] {false, true}) {
+      Heads weight = tensor(KernelType.F32, Layout.HEAD_MAJOR, across ? heads : 1, 1, dim);
+      MemorySegment weights = device.upload(weight.data());
+      expected = Reference.normRope(x, across, weight, EPSILON);
+      Reference.rotate(expected, pairs, rotated, cos, sin);
+      out = output(type, heads, rows, dim);
+      kernels.normRope(
+          onDevice,
+          out,
+          across,
+          weights,
+          KernelType.F32,
+          EPSILON,
+          pairs,
+          rotated,
+          cosTable,
+          sinTable);
+      assertClose(expected, out);
+      Heads inPlace = device.upload(x);
+      kernels.normRope(
+          inPlace,
+          inPlace,
+          across,
+          weights,
+          KernelType.F32,
+          EPSILON,
+          pairs,
+          rotated,
+          cosTable,
+          sinTable);
+      assertClose(expected, inPlace);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, F32, F32, F32, IDENTITY, HEAD_MAJOR",
+    "2, 7, 33, F32, BF16, F16, GELU_TANH, TOKEN_MAJOR",
+    "3, 5, 128, F16, F32, BF16, SILU, PADDED",
+    "2, 9, 1536, BF16, BF16, BF16, GELU_TANH, HEAD_MAJOR",
+  })
+  void activation(
+      int heads,
+      int rows,
+      int width,
+      KernelType from,
+      KernelType to,
+      KernelType biasType,
+      Activation kind,
+      Layout layout) {
+    Heads x = tensor(from, layout, heads, rows, width);
+    Heads bias = tensor(biasType, Layout.HEAD_MAJOR, 1, 1, width);
+    Heads onDevice = device.upload(x);
+    Heads out = output(to, heads, rows, width);
+    kernels.activation(onDevice, out, kind, device.upload(bias.data()), biasType);
+    assertClose(Reference.activation(x, kind, bias), out);
+    kernels.activation(onDevice, onDevice, kind, null, null);
+    assertClose(Reference.activation(x, kind, null), onDevice);
+  }
+
+  @Test
+  void badArgumentsAreRefused() {
+    Heads x = device.upload(tensor(KernelType.F32, Layout.HEAD_MAJOR, 2, 3, 16));
+    KernelException e =
+        assertThrows(KernelException.class, () -> kernels.rmsNorm(x, x, null, null, -1));
+    assertEquals(KernelException.Status.INVALID_ARGUMENT, e.status());
+    Heads turned = Heads.tokenMajor(x.data(), KernelType.F32, 2, 3, 16);
+    e = assertThrows(KernelException.class, () -> kernels.rmsNorm(x, turned, null, null, 1));
+    assertEquals(KernelException.Status.INVALID_ARGUMENT, e.status());
+  }
+
+  private Heads tensor(KernelType type, Layout layout, int heads, int rows, int width) {
+    return Tensors.random(arena, random, 1, type, layout, heads, rows, width);
+  }
+
+  /** Poisoned, head-major. */
+  private Heads output(KernelType type, int heads, int rows, int width) {
+    return device.upload(Tensors.allocate(arena, type, Layout.HEAD_MAJOR, heads, rows, width));
+  }
+
+  private void assertClose(double[][][] expected, Heads onDevice) {
+    Reference.assertClose(expected, device.download(arena, onDevice), TOLERANCE);
+  }
+}
