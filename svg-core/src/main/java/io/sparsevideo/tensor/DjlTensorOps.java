@@ -1,0 +1,220 @@
+package io.sparsevideo.tensor;
+
+import ai.djl.Device;
+import ai.djl.engine.Engine;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.ndarray.types.SparseFormat;
+import ai.djl.nn.core.Linear;
+import ai.djl.nn.norm.LayerNorm;
+import io.sparsevideo.kernels.Heads;
+import io.sparsevideo.kernels.KernelType;
+import io.sparsevideo.kernels.SvgKernels;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * The CPU backend: DJL's PyTorch engine for matrix products, convolutions and element-wise work,
+ * the host kernels for attention. Everything is FLOAT32.
+ */
+public final class DjlTensorOps implements TensorOps {
+  private final NDManager manager;
+
+  /**
+   * Opens the backend.
+   *
+   * @throws ai.djl.engine.EngineException when the PyTorch natives are not on the class path
+   * @throws io.sparsevideo.kernels.KernelLoadException when the host kernels cannot be loaded
+   */
+  public DjlTensorOps() {
+    DjlSettings.apply();
+    OpenMpSettings.apply();
+    SvgKernels.host(); // missing kernels are found now, not after the weights are loaded
+    manager = Engine.getEngine("PyTorch").newBaseManager(Device.cpu());
+  }
+
+  @Override
+  public NDManager manager() {
+    return manager;
+  }
+
+  @Override
+  public DataType computeType() {
+    return DataType.FLOAT32;
+  }
+
+  @Override
+  public SvgKernels kernels() {
+    return SvgKernels.host();
+  }
+
+  @Override
+  public MemorySegment memory(NDArray array) {
+    long bytes = array.size() * array.getDataType().getNumOfBytes();
+    if (bytes == 0) {
+      return MemorySegment.NULL;
+    }
+    if (bytes <= Integer.MAX_VALUE) {
+      return MemorySegment.ofBuffer(array.toByteBuffer(true));
+    }
+    // One ByteBuffer holds at most 2 GiB: take the address from the first element and widen.
+    try (NDArray first = array.flatten().get("0:1")) {
+      long address = MemorySegment.ofBuffer(first.toByteBuffer(true)).address();
+      return MemorySegment.ofAddress(address).reinterpret(bytes);
+    }
+  }
+
+  @Override
+  public NDArray upload(
+      NDManager manager, MemorySegment data, DataType stored, Shape shape, DataType wanted) {
+    NDArray array = manager.create(shape, wanted);
+    if (stored == wanted) {
+      memory(array).copyFrom(data);
+    } else if (wanted == DataType.FLOAT32) {
+      FloatConversion.toFloat32(data, stored, memory(array));
+    } else {
+      array.close();
+      throw new UnsupportedOperationException(
+          "upload of " + stored + " as " + wanted + ": the CPU backend computes in FLOAT32");
+    }
+    return array;
+  }
+
+  @Override
+  public NDArray linear(NDArray x, NDArray weight, NDArray bias) {
+    return Linear.linear(x, weight, bias).singletonOrThrow();
+  }
+
+  @Override
+  public NDArray geluTanh(NDArray x) {
+    // 0.5 (1 + tanh(u)) = sigmoid(2u), u = √(2/π) (x + 0.044715 x³)
+    double c = 2 * Math.sqrt(2 / Math.PI);
+    try (NDArray u = x.square().muli(c * 0.044715).addi(c).muli(x)) {
+      return u.getNDArrayInternal().sigmoid().muli(x);
+    }
+  }
+
+  @Override
+  public NDArray silu(NDArray x) {
+    return x.getNDArrayInternal().sigmoid().muli(x);
+  }
+
+  @Override
+  public NDArray rmsNorm(NDArray x, NDArray weight, double eps) {
+    try (NDArray square = x.square();
+        NDArray mean = square.mean(new int[] {-1}, true).addi(eps);
+        NDArray root = mean.sqrt()) {
+      return x.div(root).muli(weight);
+    }
+  }
+
+  @Override
+  public NDArray layerNorm(NDArray x, NDArray weight, NDArray bias, double eps) {
+    Shape last = new Shape(x.getShape().get(x.getShape().dimension() - 1));
+    if (weight != null && bias != null) {
+      return LayerNorm.layerNorm(x, last, weight, bias, (float) eps).singletonOrThrow();
+    }
+    if (weight != null || bias != null) {
+      throw new UnsupportedOperationException("layerNorm needs both weight and bias, or neither");
+    }
+    try (NDArray one = x.getManager().ones(last);
+        NDArray zero = x.getManager().zeros(last)) {
+      return LayerNorm.layerNorm(x, last, one, zero, (float) eps).singletonOrThrow();
+    }
+  }
+
+  @Override
+  public NDArray modulate(NDArray x, NDArray scale, NDArray shift) {
+    try (NDArray factor = scale.add(1)) {
+      return x.mul(factor).addi(shift);
+    }
+  }
+
+  @Override
+  public NDArray gatedResidual(NDArray x, NDArray y, NDArray gate) {
+    try (NDArray gated = y.mul(gate)) {
+      return x.add(gated);
+    }
+  }
+
+  @Override
+  public NDArray rotaryInterleaved(NDArray x, NDArray cos, NDArray sin) {
+    long rows = x.getShape().get(0);
+    long heads = x.getShape().get(1);
+    long pairs = x.getShape().get(2) / 2;
+    try (TensorScope scope = TensorScope.over(x, cos)) {
+      // (cos + i sin) (x₀ + i x₁) turns the pair (x₀, x₁).
+      NDArray turn = cos.stack(sin, -1).reshape(rows, 1, pairs, 2).complex();
+      NDArray turned = x.reshape(rows, heads, pairs, 2).complex().mul(turn).real();
+      return scope.keep(turned.reshape(x.getShape()));
+    }
+  }
+
+  @Override
+  public NDArray attention(NDArray q, NDArray k, NDArray v) {
+    NDArray out = q.getManager().create(q.getShape(), q.getDataType());
+    float scale = (float) (1 / Math.sqrt(q.getShape().get(2)));
+    kernels().attentionDense(heads(q), heads(k), heads(v), heads(out), scale, 0, null);
+    return out;
+  }
+
+  private Heads heads(NDArray x) {
+    Shape shape = x.getShape();
+    return Heads.tokenMajor(
+        memory(x), KernelType.F32, (int) shape.get(1), (int) shape.get(0), (int) shape.get(2));
+  }
+
+  @Override
+  public NDArray biasedAttention(NDArray q, NDArray k, NDArray v, NDArray bias, double scale) {
+    try (TensorScope scope = TensorScope.over(q, k, v)) {
+      NDArray queries = q.transpose(1, 0, 2); // (H, Sq, D)
+      NDArray keys = k.transpose(1, 2, 0); // (H, D, Sk)
+      NDArray values = v.transpose(1, 0, 2); // (H, Sk, D)
+      NDArray scores = queries.matMul(keys); // (H, Sq, Sk)
+      if (scale != 1) {
+        scores.muli(scale);
+      }
+      NDArray out = scores.addi(bias).softmax(-1).matMul(values); // (H, Sq, D)
+      return scope.keep(out.transpose(1, 0, 2).reshape(q.getShape()));
+    }
+  }
+
+  @Override
+  public NDArray gatherRows(NDArray table, NDArray indices) {
+    return indices
+        .getNDArrayInternal()
+        .embedding(indices, table, SparseFormat.DENSE)
+        .singletonOrThrow();
+  }
+
+  @Override
+  public NDArray conv3d(NDArray x, NDArray weight, NDArray bias, int timeStride, int padding) {
+    return DjlConvolutions.conv3d(x, weight, bias, timeStride, padding);
+  }
+
+  @Override
+  public NDArray conv2d(NDArray x, NDArray weight, NDArray bias, int stride, int[] padding) {
+    return DjlConvolutions.conv2d(x, weight, bias, stride, padding);
+  }
+
+  @Override
+  public NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu) {
+    return DjlConvolutions.channelNorm(x, gamma, thenSilu);
+  }
+
+  @Override
+  public NDArray upsampleNearest(NDArray x) {
+    return DjlConvolutions.upsampleNearest(x);
+  }
+
+  @Override
+  public void synchronize() {
+    // PyTorch's CPU operations are done when they return.
+  }
+
+  @Override
+  public void close() {
+    manager.close();
+  }
+}

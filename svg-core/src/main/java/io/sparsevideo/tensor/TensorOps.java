@@ -1,0 +1,131 @@
+package io.sparsevideo.tensor;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import io.sparsevideo.kernels.SvgKernels;
+import java.lang.foreign.MemorySegment;
+
+/**
+ * The tensor operations that models are written against, once, for every backend.
+ *
+ * <p>Sizes: S tokens (rows), C channels, H heads, D head dimension, T frames of a clip, Y × X its
+ * spatial size. There is no batch dimension: one call works on one video.
+ *
+ * <p>Results belong to the manager of the first argument, so that a caller scopes memory by scoping
+ * its activations. Arguments are never changed. An operation that a backend lacks throws {@link
+ * UnsupportedOperationException} and names itself; nothing falls back silently.
+ */
+public interface TensorOps extends AutoCloseable {
+
+  /**
+   * The manager that owns everything of this backend which no narrower scope owns, weights for
+   * example.
+   */
+  NDManager manager();
+
+  /**
+   * The type that weights and activations are computed in: FLOAT32 on the CPU, BFLOAT16 on CUDA.
+   */
+  DataType computeType();
+
+  /** The native kernels on this backend's memory and stream. */
+  SvgKernels kernels();
+
+  /**
+   * The memory of a contiguous tensor, for {@link #kernels()}: host memory on the CPU, a device
+   * pointer on CUDA. Valid while the tensor is open; writes through it change the tensor.
+   */
+  MemorySegment memory(NDArray array);
+
+  /**
+   * Copies stored values (little endian, row-major) into a new tensor.
+   *
+   * @param stored type of the values in {@code data}: FLOAT32, FLOAT16, BFLOAT16, INT32 or INT64
+   * @param wanted type of the result
+   */
+  NDArray upload(
+      NDManager manager, MemorySegment data, DataType stored, Shape shape, DataType wanted);
+
+  /** {@code x Wᵀ + b}: x (…, in), weight (out, in), bias (out) or null; result (…, out). */
+  NDArray linear(NDArray x, NDArray weight, NDArray bias);
+
+  /** GELU in its tanh form, as "gelu_new" and diffusers' "gelu-approximate". */
+  NDArray geluTanh(NDArray x);
+
+  NDArray silu(NDArray x);
+
+  /** {@code x / sqrt(mean(x²) + eps) · weight} over the last dimension. */
+  NDArray rmsNorm(NDArray x, NDArray weight, double eps);
+
+  /** Layer norm over the last dimension; weight and bias may both be null. */
+  NDArray layerNorm(NDArray x, NDArray weight, NDArray bias, double eps);
+
+  /** {@code x · (1 + scale) + shift}: x (S, C), scale and shift (C) or (1, C). */
+  NDArray modulate(NDArray x, NDArray scale, NDArray shift);
+
+  /** {@code x + y · gate}: x and y (S, C), gate (C) or (1, C). */
+  NDArray gatedResidual(NDArray x, NDArray y, NDArray gate);
+
+  /**
+   * Rotary embedding of interleaved pairs: (x[2i], x[2i+1]) turns by the angle whose cosine and
+   * sine are given.
+   *
+   * @param x (S, H, D)
+   * @param cos (S, D / 2), FLOAT32
+   * @param sin (S, D / 2), FLOAT32
+   */
+  NDArray rotaryInterleaved(NDArray x, NDArray cos, NDArray sin);
+
+  /** Dense attention with scale 1/√D: q (Sq, H, D), k and v (Sk, H, D); result (Sq, H, D). */
+  NDArray attention(NDArray q, NDArray k, NDArray v);
+
+  /**
+   * Attention with an additive bias, unscaled unless {@code scale} says so (T5's is 1): q (Sq, H,
+   * D), k and v (Sk, H, D), bias broadcastable to (H, Sq, Sk); result (Sq, H, D).
+   */
+  NDArray biasedAttention(NDArray q, NDArray k, NDArray v, NDArray bias, double scale);
+
+  /**
+   * Rows of a table: table (R, C), indices (N) INT64; result (N, C), owned by the indices' manager.
+   */
+  NDArray gatherRows(NDArray table, NDArray indices);
+
+  /**
+   * 3-D convolution of a clip, without padding in time (callers prepend the causal frames).
+   *
+   * @param x (T, C, Y, X)
+   * @param weight (O, C, kt, ky, kx)
+   * @param bias (O)
+   * @param timeStride stride in time; the spatial stride is 1
+   * @param spatialPadding zeros on each spatial side
+   * @return ((T − kt) / timeStride + 1, O, Y', X')
+   */
+  NDArray conv3d(NDArray x, NDArray weight, NDArray bias, int timeStride, int spatialPadding);
+
+  /**
+   * 2-D convolution of every frame.
+   *
+   * @param x (T, C, Y, X)
+   * @param weight (O, C, ky, kx)
+   * @param bias (O)
+   * @param padding zeros at {top, bottom, left, right}
+   */
+  NDArray conv2d(NDArray x, NDArray weight, NDArray bias, int stride, int[] padding);
+
+  /**
+   * The Wan VAE's RMS norm over channels: {@code x / max(‖x‖, 1e-12) · √C · gamma}, x (T, C, Y, X),
+   * gamma (C); followed by SiLU when asked for.
+   */
+  NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu);
+
+  /** Doubles both spatial sizes by repeating pixels: (T, C, Y, X) to (T, C, 2Y, 2X). */
+  NDArray upsampleNearest(NDArray x);
+
+  /** Waits until all work given to the backend is done; on the CPU a no-op. */
+  void synchronize();
+
+  @Override
+  void close();
+}
