@@ -1,0 +1,39 @@
+package io.sparsevideo.attention;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import io.sparsevideo.kernels.Heads;
+import io.sparsevideo.kernels.KernelType;
+import io.sparsevideo.tensor.TensorOps;
+
+/** Tensors as the kernels see them. */
+final class HeadViews {
+  private HeadViews() {}
+
+  /** A contiguous (S, H, D) tensor, read in place. */
+  static Heads of(TensorOps ops, NDArray x) {
+    Shape shape = x.getShape();
+    return Heads.tokenMajor(
+        ops.memory(x),
+        kernelType(x.getDataType()),
+        (int) shape.get(1),
+        (int) shape.get(0),
+        (int) shape.get(2));
+  }
+
+  static float scale(NDArray q) {
+    return (float) (1 / Math.sqrt(q.getShape().get(2)));
+  }
+
+  private static KernelType kernelType(DataType type) {
+    return switch (type) {
+      case FLOAT32 -> KernelType.F32;
+      case FLOAT16 -> KernelType.F16;
+      case BFLOAT16 -> KernelType.BF16;
+      default ->
+          throw new IllegalArgumentException(
+              "attention needs FLOAT32, FLOAT16 or BFLOAT16, got " + type);
+    };
+  }
+}
