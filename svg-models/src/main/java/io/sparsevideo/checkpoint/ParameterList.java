@@ -1,0 +1,61 @@
+package io.sparsevideo.checkpoint;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.Shape;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Lists the weights that a model asks for, and gives it none: what a config implies, known before
+ * any weight is read.
+ */
+public final class ParameterList implements Parameters {
+  private final List<Entry> entries = new ArrayList<>();
+  private final Set<String> names = new HashSet<>();
+
+  /** A weight that the model asks for. */
+  public record Entry(String name, Shape shape) {}
+
+  /** The weights in the order they were asked for. */
+  public List<Entry> entries() {
+    return Collections.unmodifiableList(entries);
+  }
+
+  /** Number of weights, each a tensor. */
+  public int tensorCount() {
+    return entries.size();
+  }
+
+  /** Number of values in all weights. */
+  public long parameterCount() {
+    return entries.stream().mapToLong(entry -> entry.shape().size()).sum();
+  }
+
+  @Override
+  public NDArray get(String name, long... shape) {
+    add(name, shape);
+    return null;
+  }
+
+  @Override
+  public NDArray getFloat32(String name, long... shape) {
+    add(name, shape);
+    return null;
+  }
+
+  @Override
+  public EmbeddingTable embedding(String name, long rows, long width) {
+    add(name, rows, width);
+    return null;
+  }
+
+  private void add(String name, long... shape) {
+    if (!names.add(name)) {
+      throw new IllegalStateException("the weight '%s' is asked for twice".formatted(name));
+    }
+    entries.add(new Entry(name, new Shape(shape)));
+  }
+}

@@ -1,0 +1,44 @@
+package io.sparsevideo.checkpoint;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.types.Shape;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class ParameterListTest {
+
+  @Test
+  void listsAndCountsWhatAModelAsksFor() {
+    ParameterList list = new ParameterList();
+    assertNull(list.embedding("shared.weight", 256_384, 4096));
+    Parameters block = list.sub("blocks").sub("0");
+    assertNull(block.get("to_q.weight", 5, 3));
+    assertNull(block.getFloat32("norm.bias", 5));
+    assertNull(block.sub("inner").embedding("table", 2, 3));
+    assertNull(list.get("scalar"));
+    assertEquals(
+        List.of(
+            new ParameterList.Entry("shared.weight", new Shape(256_384, 4096)),
+            new ParameterList.Entry("blocks.0.to_q.weight", new Shape(5, 3)),
+            new ParameterList.Entry("blocks.0.norm.bias", new Shape(5)),
+            new ParameterList.Entry("blocks.0.inner.table", new Shape(2, 3)),
+            new ParameterList.Entry("scalar", new Shape())),
+        list.entries());
+    assertEquals(5, list.tensorCount());
+    assertEquals(256_384L * 4096 + 15 + 5 + 6 + 1, list.parameterCount());
+  }
+
+  @Test
+  void refusesToListAWeightTwice() {
+    ParameterList list = new ParameterList();
+    list.get("a.b", 1);
+    String message =
+        assertThrows(IllegalStateException.class, () -> list.sub("a").getFloat32("b", 1))
+            .getMessage();
+    assertTrue(message.contains("'a.b'"), message);
+  }
+}
