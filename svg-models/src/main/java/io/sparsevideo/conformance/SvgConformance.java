@@ -1,0 +1,222 @@
+package io.sparsevideo.conformance;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import com.fasterxml.jackson.databind.JsonNode;
+import io.sparsevideo.attention.ModelFamily;
+import io.sparsevideo.attention.Svg1Stages;
+import io.sparsevideo.attention.Svg2Stages;
+import io.sparsevideo.attention.Svg2Stages.Clustering;
+import io.sparsevideo.attention.TokenLayout;
+import io.sparsevideo.kernels.BandMask;
+import io.sparsevideo.tensor.TensorOps;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.TreeSet;
+import java.util.function.IntBinaryOperator;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * Traces of the sparse attention stages. Each layout of {@code trace.json} is an object with the
+ * sizes; its tensors start with its name. A layout with text tokens has HunyuanVideo's masks, one
+ * without has Wan's.
+ */
+final class SvgConformance {
+  private static final double ATTENTION = 1e-3;
+  private static final double CENTROIDS = 1e-3;
+
+  private final Trace trace;
+  private final TensorOps ops;
+  private final NDManager manager;
+  private final String name;
+  private final TokenLayout layout;
+  private final Svg1Stages svg1;
+  private final Svg2Stages svg2;
+
+  private SvgConformance(Trace trace, TensorOps ops, NDManager manager, String name) {
+    this.trace = trace;
+    this.ops = ops;
+    this.manager = manager;
+    this.name = name;
+    JsonNode sizes = trace.json().get(name);
+    int prompt = sizes.path("prompt_length").asInt(0);
+    layout =
+        new TokenLayout(
+            trace.count(name, "frames"),
+            trace.count(name, "frame_size"),
+            prompt,
+            sizes.path("context_length").asInt(0) - prompt);
+    ModelFamily family = layout.contextTokens() > 0 ? ModelFamily.HUNYUAN : ModelFamily.WAN;
+    svg1 = new Svg1Stages(ops, family, layout);
+    svg2 = new Svg2Stages(ops, layout);
+  }
+
+  static boolean recognises(Trace trace) {
+    return !layouts(trace).isEmpty();
+  }
+
+  static void run(Trace trace, TensorOps ops) {
+    for (String layout : layouts(trace)) {
+      try (NDManager scope = ops.manager().newSubManager()) {
+        new SvgConformance(trace, ops, scope, layout).run();
+      }
+    }
+  }
+
+  private static Collection<String> layouts(Trace trace) {
+    Collection<String> result = new TreeSet<>();
+    trace
+        .json()
+        .properties()
+        .forEach(
+            e -> {
+              if (e.getValue().has("frame_size") && trace.has(e.getKey() + ".q")) {
+                result.add(e.getKey());
+              }
+            });
+    return result;
+  }
+
+  private void run() {
+    NDArray q = tokenMajor("q");
+    NDArray k = tokenMajor("k");
+    NDArray v = tokenMajor("v");
+    trace.compare(name + ".dense", headMajor(ops.attention(q, k, v)), ATTENTION);
+    svg1(q, k, v);
+    svg2(q, k, v);
+  }
+
+  private void svg1(NDArray q, NDArray k, NDArray v) {
+    int heads = (int) q.getShape().get(1);
+    trace.compare(
+        name + ".profile_mask_spatial", mask((i, j) -> svg1.profileAllows(false, i, j) ? 1 : 0));
+    trace.compare(
+        name + ".profile_mask_temporal", mask((i, j) -> svg1.profileAllows(true, i, j) ? 1 : 0));
+    Svg1Stages.Profile profile = svg1.profile(q, k, v, trace.ints(name + ".sampled_rows"), manager);
+    trace.compare(name + ".sampled_mse", profile.errors(), ATTENTION);
+    trace.compare(name + ".best_mask", profile.temporal().toIntArray());
+
+    for (String density : suffixes("band_mask\\.(.+)")) {
+      BandMask band = svg1.mask(Double.parseDouble(density));
+      int rows = layout.tokens();
+      trace.compare(
+          name + ".band_mask." + density, mask((i, j) -> band.allows(rows, i, j) ? 1 : 0));
+      for (String kind : List.of("spatial", "temporal")) {
+        NDArray flags =
+            manager.full(new Shape(heads), kind.equals("temporal") ? 1 : 0, DataType.INT32);
+        NDArray out = manager.create(q.getShape(), q.getDataType());
+        svg1.attend(q, k, v, out, flags, band);
+        trace.compare(name + ".svg1_out_" + kind + "." + density, headMajor(out), ATTENTION);
+      }
+    }
+  }
+
+  private void svg2(NDArray q, NDArray k, NDArray v) {
+    Clusters queries = null;
+    Clusters keys = null;
+    for (String iterations : suffixes("kmeans_q\\.(\\d+)\\.labels")) {
+      queries = cluster(q, "q", Integer.parseInt(iterations));
+      keys = cluster(k, "k", Integer.parseInt(iterations));
+    }
+    if (queries == null) {
+      return;
+    }
+    NDArray map =
+        svg2.blockMap(
+            queries.centroids,
+            keys.centroids,
+            keys.rows.sizes(),
+            trace.number(name, "top_p"),
+            trace.number(name, "min_kc_ratio"),
+            manager);
+    trace.compare(name + ".dynamic_map", videoMap(map));
+    double[] densities = svg2.densities(queries.rows, keys.rows, map, true);
+    float[] found = new float[densities.length];
+    for (int i = 0; i < found.length; i++) {
+      found[i] = (float) densities[i];
+    }
+    trace.compare(name + ".density_video", found, 1e-6);
+    NDArray out = manager.create(q.getShape(), q.getDataType());
+    svg2.attend(q, k, v, out, queries.rows, keys.rows, map);
+    trace.compare(name + ".svg2_out", headMajor(out), ATTENTION);
+  }
+
+  private record Clusters(NDArray centroids, Clustering rows) {}
+
+  private Clusters cluster(NDArray x, String side, int iterations) {
+    String init = name + "." + side + "_init_rows";
+    long heads = x.getShape().get(1);
+    long clusters = trace.size(init, 1);
+    NDArray rows = manager.create(trace.ints(init), new Shape(heads, clusters));
+    NDArray centroids =
+        manager.create(new Shape(heads, clusters, x.getShape().get(2)), DataType.FLOAT32);
+    Clustering found = svg2.cluster(x, centroids, rows, iterations, manager);
+    String prefix = name + ".kmeans_" + side + "." + iterations + ".";
+    trace.compare(prefix + "labels", found.labels().toIntArray());
+    trace.compare(prefix + "sizes", found.sizes().toIntArray());
+    trace.compare(prefix + "centroids", centroids, CENTROIDS);
+    return new Clusters(centroids, found);
+  }
+
+  /**
+   * What a pattern's group matches among the names of this layout's tensors, in the order of
+   * numbers.
+   */
+  private List<String> suffixes(String pattern) {
+    Pattern full = Pattern.compile(Pattern.quote(name) + "\\." + pattern);
+    List<String> result = new ArrayList<>();
+    for (String tensor : trace.names()) {
+      Matcher matcher = full.matcher(tensor);
+      if (matcher.matches()) {
+        result.add(matcher.group(1));
+      }
+    }
+    result.sort((a, b) -> Double.compare(Double.parseDouble(a), Double.parseDouble(b)));
+    return result;
+  }
+
+  private int[] mask(IntBinaryOperator allows) {
+    int s = layout.tokens();
+    int[] result = new int[s * s];
+    for (int i = 0; i < s; i++) {
+      for (int j = 0; j < s; j++) {
+        result[i * s + j] = allows.applyAsInt(i, j);
+      }
+    }
+    return result;
+  }
+
+  /** The (H, Q, K) part of a block map. */
+  private int[] videoMap(NDArray map) {
+    byte[] values = ops.memory(map).toArray(ValueLayout.JAVA_BYTE);
+    int context = layout.contextTokens() == 0 ? 0 : 2;
+    int queries = (int) map.getShape().get(1);
+    int keys = (int) map.getShape().get(2);
+    int heads = (int) map.getShape().get(0);
+    int[] result = new int[heads * (queries - context) * (keys - context)];
+    int n = 0;
+    for (int h = 0; h < heads; h++) {
+      for (int i = 0; i < queries - context; i++) {
+        for (int j = 0; j < keys - context; j++) {
+          result[n++] = values[(h * queries + i) * keys + j];
+        }
+      }
+    }
+    return result;
+  }
+
+  /** A recorded (1, H, S, D) as (S, H, D). */
+  private NDArray tokenMajor(String tensor) {
+    return trace.tensor(name + "." + tensor, manager).squeeze(0).transpose(1, 0, 2);
+  }
+
+  /** (S, H, D) to (H, S, D). */
+  private static NDArray headMajor(NDArray x) {
+    return x.transpose(1, 0, 2);
+  }
+}

@@ -1,0 +1,326 @@
+package io.sparsevideo.models.wan;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import io.sparsevideo.GenerationReport;
+import io.sparsevideo.InvalidRequestException;
+import io.sparsevideo.ProgressListener.Stage;
+import io.sparsevideo.SparseVideoException;
+import io.sparsevideo.Video;
+import io.sparsevideo.VideoPipeline;
+import io.sparsevideo.VideoRequest;
+import io.sparsevideo.attention.AttentionMode;
+import io.sparsevideo.attention.AttentionSession;
+import io.sparsevideo.attention.AttentionSettings;
+import io.sparsevideo.attention.ModelFamily;
+import io.sparsevideo.attention.TokenLayout;
+import io.sparsevideo.models.GenerationProgress;
+import io.sparsevideo.models.GenerationSettings;
+import io.sparsevideo.models.Loaded;
+import io.sparsevideo.models.umt5.Umt5Encoder;
+import io.sparsevideo.schedulers.Scheduler;
+import io.sparsevideo.tensor.TensorOps;
+import io.sparsevideo.tensor.TensorScope;
+import io.sparsevideo.tensor.TorchRandom;
+import io.sparsevideo.text.PromptCleaner;
+import io.sparsevideo.text.PromptTokens;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * Wan 2.1 text-to-video: prompt, denoising with classifier-free guidance, decoding. Behaves as
+ * diffusers' {@code WanPipeline}.
+ *
+ * <p>Weights are loaded when first needed, after a request has been checked. The text encoder,
+ * which a generation needs only once, is freed again; the transformer and the VAE stay until {@link
+ * #close}.
+ */
+public final class WanPipeline implements VideoPipeline {
+  private final WanCheckpoint checkpoint;
+  private final TensorOps ops;
+  private final AttentionMode mode;
+  private final ReentrantLock lock = new ReentrantLock();
+  private Loaded<WanTransformer> transformer;
+  private Loaded<WanVae> vae;
+  private boolean closed;
+
+  /** The checkpoint and the backend stay the caller's, to be closed after this. */
+  public WanPipeline(WanCheckpoint checkpoint, TensorOps ops, AttentionMode mode) {
+    this.checkpoint = checkpoint;
+    this.ops = ops;
+    this.mode = mode;
+  }
+
+  @Override
+  public Video generate(VideoRequest request) {
+    lock.lock();
+    try {
+      if (closed) {
+        throw new IllegalStateException("this pipeline is closed");
+      }
+      GenerationSettings settings = WanRequests.settings(checkpoint, mode, request);
+      GenerationProgress progress =
+          new GenerationProgress(request.listener(), request.cancellation());
+      try (NDManager scope = ops.manager().newSubManager()) {
+        NDArray noise = initialLatents(scope, settings, request);
+        return generate(scope, settings, noise, progress);
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private Video generate(
+      NDManager scope, GenerationSettings settings, NDArray noise, GenerationProgress progress) {
+    // 1. Prompt, and the prompt to steer away from
+    progress.start(Stage.TEXT, settings.guided() ? 2 : 1);
+    NDArray conditional;
+    NDArray unconditional = null;
+    try (Loaded<Umt5Encoder> encoder = checkpoint.loadTextEncoder(ops, progress::checkCancelled)) {
+      conditional = encodePrompt(scope, encoder.model(), settings.prompt(), settings, progress);
+      progress.done(1);
+      if (settings.guided()) {
+        unconditional =
+            encodePrompt(scope, encoder.model(), settings.negativePrompt(), settings, progress);
+        progress.done(2);
+      }
+    }
+
+    // 2. Weights, kept for the next request
+    progress.start(Stage.LOADING, 2);
+    WanTransformer model = transformer(progress);
+    progress.done(1);
+    WanVae decoder = vae(progress);
+    progress.done(2);
+
+    // 3. Denoising
+    progress.start(Stage.DENOISING, settings.steps());
+    try (AttentionSession attention = attention(model, settings, noise.getShape())) {
+      NDArray latents = denoise(noise, conditional, unconditional, settings, attention, progress);
+
+      // 4. Decoding
+      progress.start(Stage.DECODING, (int) latents.getShape().get(1));
+      List<byte[]> frames = decode(decoder, latents, progress);
+      return new Video(
+          settings.width(),
+          settings.height(),
+          settings.fps(),
+          frames,
+          report(settings, attention, progress));
+    }
+  }
+
+  private NDArray initialLatents(
+      NDManager scope, GenerationSettings settings, VideoRequest request) {
+    Shape shape = WanRequests.latentShape(checkpoint, settings);
+    int size = Math.toIntExact(shape.size());
+    float[] values =
+        request.initialLatents().orElseGet(() -> TorchRandom.normal(settings.seed(), size));
+    if (values.length != size) {
+      throw new InvalidRequestException(
+          "initial latents must hold " + size + " values, " + shape + ", got " + values.length);
+    }
+    return scope.create(values, shape);
+  }
+
+  /**
+   * The text states that the transformer attends to: those of the prompt's tokens, then zeros.
+   *
+   * @return (maxPromptTokens, textDim)
+   */
+  private NDArray encodePrompt(
+      NDManager scope,
+      Umt5Encoder encoder,
+      String prompt,
+      GenerationSettings settings,
+      GenerationProgress progress) {
+    PromptTokens tokens =
+        checkpoint.tokenizer().encode(PromptCleaner.clean(prompt), settings.maxPromptTokens());
+    tokens
+        .cutText()
+        .ifPresent(
+            cut ->
+                progress.warning(
+                    "the prompt has more than "
+                        + settings.maxPromptTokens()
+                        + " tokens; this was cut: \""
+                        + cut
+                        + "\""));
+    // Padding is masked and then replaced by zeros, so only the prompt's own tokens need computing.
+    return padText(encoder.encode(scope, tokens.ids(), tokens.count()), settings.maxPromptTokens());
+  }
+
+  /** Appends zero rows to (L, C) up to {@code rows}. */
+  static NDArray padText(NDArray text, int rows) {
+    long missing = rows - text.getShape().get(0);
+    if (missing == 0) {
+      return text;
+    }
+    try (NDArray states = text;
+        NDArray zeros =
+            text.getManager()
+                .zeros(new Shape(missing, text.getShape().get(1)), text.getDataType())) {
+      return states.concat(zeros);
+    }
+  }
+
+  /** The generation's self-attention. */
+  AttentionSession attention(WanTransformer model, GenerationSettings settings, Shape latent) {
+    TokenLayout tokens =
+        model.tokens((int) latent.get(1), (int) latent.get(2), (int) latent.get(3));
+    AttentionSettings resolved =
+        AttentionSettings.resolve(mode, ModelFamily.WAN, false, tokens.videoTokens());
+    return new AttentionSession(
+        ops, resolved, tokens, model.config().layers(), settings.steps(), settings.seed());
+  }
+
+  /**
+   * From noise to a clean latent.
+   *
+   * @param noise (c, F, Y, X), FLOAT32
+   * @param conditional (L, textDim)
+   * @param unconditional (L, textDim), or null without guidance
+   * @return (c, F, Y, X), FLOAT32, owned by the noise's manager
+   */
+  NDArray denoise(
+      NDArray noise,
+      NDArray conditional,
+      NDArray unconditional,
+      GenerationSettings settings,
+      AttentionSession attention,
+      GenerationProgress progress) {
+    WanTransformer model = transformer(progress);
+    try (NDManager scope = noise.getManager().newSubManager();
+        Scheduler scheduler =
+            checkpoint
+                .scheduler()
+                .withFlowShift(settings.flowShift())
+                .newScheduler(settings.steps(), scope)) {
+      NDArray prompt = model.embedText(conditional);
+      prompt.attach(scope);
+      NDArray negative = unconditional == null ? null : model.embedText(unconditional);
+      if (negative != null) {
+        negative.attach(scope);
+      }
+      float[] timesteps = scheduler.timesteps();
+      NDArray latents = noise;
+      for (int step = 0; step < timesteps.length; step++) {
+        NDArray before = latents;
+        try (TensorScope stepScope = TensorScope.over(latents)) {
+          NDArray input = scheduler.scaleModelInput(latents, step).toType(ops.computeType(), false);
+          attention.beginPass(step, 0);
+          NDArray velocity = model.forward(input, timesteps[step], prompt, attention, progress);
+          progress.tensor("noise_pred." + (negative == null ? step : 2 * step), velocity);
+          if (negative != null) {
+            attention.beginPass(step, 1);
+            NDArray without = model.forward(input, timesteps[step], negative, attention, progress);
+            progress.tensor("noise_pred." + (2 * step + 1), without);
+            velocity = without.add(velocity.sub(without).muli(settings.guidance()));
+          }
+          latents = stepScope.keep(scheduler.step(velocity, step, latents));
+          progress.tensor("latents_step." + step, latents);
+        }
+        if (before != noise) {
+          before.close();
+        }
+        progress.done(step + 1);
+      }
+      return latents;
+    }
+  }
+
+  /** Frames of 8-bit RGB from a denoised latent (c, F, Y, X). */
+  private List<byte[]> decode(WanVae decoder, NDArray latents, GenerationProgress progress) {
+    List<byte[]> frames = new ArrayList<>();
+    try (TensorScope scope = TensorScope.over(latents)) {
+      NDArray input = decoder.fromNormalized(latents);
+      decoder.decode(
+          input,
+          done -> {
+            progress.checkCancelled();
+            progress.done(done);
+          },
+          chunk -> addFrames(chunk, frames));
+    }
+    return frames;
+  }
+
+  /**
+   * Appends the frames of a chunk (T, 3, H, W) in [−1, 1] as bytes, rows from the top, red first.
+   */
+  private static void addFrames(NDArray chunk, List<byte[]> frames) {
+    Shape shape = chunk.getShape();
+    int pixels = Math.toIntExact(shape.get(2) * shape.get(3));
+    float[] values = chunk.toType(DataType.FLOAT32, false).toFloatArray();
+    for (int t = 0; t < shape.get(0); t++) {
+      byte[] rgb = new byte[3 * pixels];
+      for (int c = 0; c < 3; c++) {
+        int plane = (3 * t + c) * pixels;
+        for (int i = 0; i < pixels; i++) {
+          float value = values[plane + i];
+          if (Float.isNaN(value)) {
+            throw new SparseVideoException(
+                "the decoded video is not a number in frame "
+                    + frames.size()
+                    + ": the checkpoint's weights or the request (guidance, flow shift) made it diverge");
+          }
+          rgb[3 * i + c] = (byte) Math.round((value + 1) * 127.5f);
+        }
+      }
+      frames.add(rgb);
+    }
+  }
+
+  private GenerationReport report(
+      GenerationSettings settings, AttentionSession attention, GenerationProgress progress) {
+    return new GenerationReport(
+        checkpoint.name(),
+        mode,
+        settings.height(),
+        settings.width(),
+        settings.frames(),
+        settings.steps(),
+        settings.guidance(),
+        settings.flowShift(),
+        settings.seed(),
+        attention.densities(),
+        progress.finish());
+  }
+
+  /** The transformer, loaded on the first call. */
+  WanTransformer transformer(GenerationProgress progress) {
+    if (transformer == null) {
+      transformer = checkpoint.loadTransformer(ops, progress::checkCancelled);
+    }
+    return transformer.model();
+  }
+
+  /** The VAE, loaded on the first call. */
+  WanVae vae(GenerationProgress progress) {
+    if (vae == null) {
+      vae = checkpoint.loadVae(ops, progress::checkCancelled);
+    }
+    return vae.model();
+  }
+
+  @Override
+  public void close() {
+    lock.lock();
+    try {
+      closed = true;
+      if (transformer != null) {
+        transformer.close();
+        transformer = null;
+      }
+      if (vae != null) {
+        vae.close();
+        vae = null;
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+}

@@ -1,0 +1,149 @@
+package io.sparsevideo.models.wan;
+
+import ai.djl.ndarray.types.Shape;
+import io.sparsevideo.InvalidRequestException;
+import io.sparsevideo.ModelInfo;
+import io.sparsevideo.VideoRequest;
+import io.sparsevideo.attention.AttentionMode;
+import io.sparsevideo.attention.ModelFamily;
+import io.sparsevideo.models.GenerationDefaults;
+import io.sparsevideo.models.GenerationSettings;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** What a Wan text-to-video checkpoint can be asked for, and what it takes. */
+final class WanRequests {
+  private WanRequests() {}
+
+  /**
+   * Fills in and checks a request; touches no weight.
+   *
+   * @throws InvalidRequestException naming what cannot be met
+   */
+  static GenerationSettings settings(
+      WanCheckpoint checkpoint, AttentionMode mode, VideoRequest request) {
+    if (request.image().isPresent()) {
+      throw new InvalidRequestException(
+          "this checkpoint is text-to-video and takes no image; an image-to-video checkpoint does");
+    }
+    GenerationDefaults own =
+        new GenerationDefaults(
+            480, 832, 81, 16.0, 50, 5.0, checkpoint.scheduler().flowShift().orElseThrow(), 512, "");
+    GenerationSettings settings =
+        GenerationSettings.resolve(
+            request, checkpoint.defaults(), mode, ModelFamily.WAN, false, own);
+    WanTransformerConfig patches = checkpoint.transformerConfig();
+    WanVaeConfig scale = checkpoint.vaeConfig();
+    requireMultiple("height", settings.height(), scale.spatialFactor() * patches.patchHeight());
+    requireMultiple("width", settings.width(), scale.spatialFactor() * patches.patchWidth());
+    int perLatent = scale.temporalFactor();
+    if (settings.frames() % perLatent != 1 % perLatent) {
+      int below = (settings.frames() - 1) / perLatent * perLatent + 1;
+      throw new InvalidRequestException(
+          "frames must be "
+              + perLatent
+              + "k + 1, is "
+              + settings.frames()
+              + "; nearest are "
+              + below
+              + " and "
+              + (below + perLatent));
+    }
+    int longest =
+        Math.max(
+            settings.height() / patches.patchHeight(), settings.width() / patches.patchWidth());
+    if (longest / scale.spatialFactor() > patches.maxPositions()
+        || latentShape(checkpoint, settings).get(1) / patches.patchFrames()
+            > patches.maxPositions()) {
+      throw new InvalidRequestException(
+          settings.width()
+              + "x"
+              + settings.height()
+              + ", "
+              + settings.frames()
+              + " frames: this checkpoint has positions for at most "
+              + patches.maxPositions()
+              + " patches along an axis");
+    }
+    requireAddressable(checkpoint, settings);
+    return settings;
+  }
+
+  /** Latents, rotary angles and decoded frames pass through Java arrays on their way. */
+  private static void requireAddressable(WanCheckpoint checkpoint, GenerationSettings settings) {
+    WanTransformerConfig t = checkpoint.transformerConfig();
+    double pixels = (double) settings.height() * settings.width();
+    double latents = latentShape(checkpoint, settings).size();
+    double tokens =
+        latents / t.inChannels() / ((double) t.patchFrames() * t.patchHeight() * t.patchWidth());
+    double angles = tokens * t.headDim() / 2;
+    double chunk = 3 * pixels * checkpoint.vaeConfig().temporalFactor();
+    if (Math.max(latents, Math.max(angles, chunk)) > Integer.MAX_VALUE) {
+      throw new InvalidRequestException(
+          "%dx%d, %d frames are too large: %.0f latent values, %.0f rotary angles and %.0f values in a chunk of frames, each at most %d"
+              .formatted(
+                  settings.width(),
+                  settings.height(),
+                  settings.frames(),
+                  latents,
+                  angles,
+                  chunk,
+                  Integer.MAX_VALUE));
+    }
+  }
+
+  private static void requireMultiple(String what, int value, int of) {
+    if (value % of != 0) {
+      int below = Math.max(of, value / of * of);
+      throw new InvalidRequestException(
+          what
+              + " must be a multiple of "
+              + of
+              + ", is "
+              + value
+              + "; nearest are "
+              + below
+              + " and "
+              + (below + of));
+    }
+  }
+
+  /** (c, F, Y, X) of the latent of a request. */
+  static Shape latentShape(WanCheckpoint checkpoint, GenerationSettings settings) {
+    WanVaeConfig scale = checkpoint.vaeConfig();
+    return new Shape(
+        checkpoint.transformerConfig().inChannels(),
+        (settings.frames() - 1) / scale.temporalFactor() + 1,
+        settings.height() / scale.spatialFactor(),
+        settings.width() / scale.spatialFactor());
+  }
+
+  /**
+   * Bytes that a generation on the CPU needs, by purpose. Weights are exact; working memory is
+   * counted from the largest tensors that are alive together.
+   */
+  static Map<String, Long> memory(WanCheckpoint checkpoint, GenerationSettings settings) {
+    Map<String, Long> memory = new LinkedHashMap<>();
+    memory.put("Java and native libraries", 500L << 20); // measured, before any weight is loaded
+    for (ModelInfo.Component component : checkpoint.components()) {
+      memory.put("weights of " + component.name(), component.parameters() * Float.BYTES);
+    }
+    WanTransformerConfig t = checkpoint.transformerConfig();
+    Shape latent = latentShape(checkpoint, settings);
+    long tokens =
+        latent.size() / latent.get(0) / ((long) t.patchFrames() * t.patchHeight() * t.patchWidth());
+    // A block's residual stream, q, k, v with their permuted copies, and the feed-forward's hidden
+    // values.
+    memory.put("denoising", tokens * (12L * t.dim() + 3L * t.ffnDim()) * Float.BYTES);
+    WanVaeConfig v = checkpoint.vaeConfig();
+    long pixels = (long) settings.height() * settings.width();
+    // At full size: a chunk's frames with the three taps of a convolution side by side, and the
+    // caches of its layers.
+    long channels = (long) v.decoderBaseChannels() * v.channelMultipliers().getFirst();
+    long frames = v.temporalFactor();
+    memory.put(
+        "decoding", pixels * channels * (8 * frames + 4L * (v.residualBlocks() + 1)) * Float.BYTES);
+    memory.put("video", 3 * pixels * settings.frames());
+    return memory;
+  }
+}

@@ -1,0 +1,43 @@
+package io.sparsevideo.models.wan;
+
+import static io.sparsevideo.models.wan.WanVaeLayer.replace;
+
+import ai.djl.ndarray.NDArray;
+import io.sparsevideo.checkpoint.Parameters;
+import io.sparsevideo.tensor.TensorOps;
+
+/** Twice norm, SiLU and causal convolution, beside a shortcut. */
+final class WanVaeResidualBlock implements WanVaeLayer {
+  private final TensorOps ops;
+  private final NDArray norm1; // (C)
+  private final WanVaeCausalConv conv1; // C to O
+  private final NDArray norm2; // (O)
+  private final WanVaeCausalConv conv2; // O to O
+  private final WanVaeCausalConv shortcut; // C to O, null where C = O
+
+  WanVaeResidualBlock(Parameters parameters, TensorOps ops, int in, int out) {
+    this.ops = ops;
+    norm1 = WanVaeNorm.ofFrames(parameters.sub("norm1"), in);
+    conv1 = WanVaeCausalConv.cube(parameters.sub("conv1"), ops, in, out);
+    norm2 = WanVaeNorm.ofFrames(parameters.sub("norm2"), out);
+    conv2 = WanVaeCausalConv.cube(parameters.sub("conv2"), ops, out, out);
+    shortcut =
+        in == out
+            ? null
+            : WanVaeCausalConv.pointwise(parameters.sub("conv_shortcut"), ops, in, out);
+  }
+
+  @Override
+  public NDArray forward(NDArray x, WanVaeCache cache) {
+    NDArray h = ops.channelNorm(x, norm1, true); // (T, C, Y, X)
+    h = replace(h, conv1.forward(h, cache)); // (T, O, Y, X)
+    h = replace(h, ops.channelNorm(h, norm2, true));
+    h = replace(h, conv2.forward(h, cache));
+    if (shortcut == null) {
+      return h.addi(x);
+    }
+    try (NDArray straight = shortcut.forward(x, cache)) { // (T, O, Y, X)
+      return h.addi(straight);
+    }
+  }
+}
