@@ -1,0 +1,406 @@
+// Times at the sizes that matter, by CUDA events, beside a device-to-device copy of the same run.
+#include <algorithm>
+
+#include "lab.h"
+
+namespace lab {
+namespace {
+
+__device__ uint32_t mix(uint64_t x) {
+  x = (x ^ x >> 31) * 0x7fb5d329728ea185ull;
+  x = (x ^ x >> 27) * 0x81dadef4bc2dd44dull;
+  return uint32_t(x >> 32 ^ x);
+}
+
+/// Standard normal values.
+template <class T>
+__global__ void fill_normal(T* data, int64_t count, uint32_t seed) {
+  for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < count; i += int64_t(gridDim.x) * blockDim.x) {
+    const float u = (mix(2 * i + (uint64_t(seed) << 40)) + 1.0f) * 2.3283064e-10f;
+    const float v = mix(2 * i + 1 + (uint64_t(seed) << 40)) * 2.3283064e-10f;
+    data[i] = T(sqrtf(-2 * logf(fminf(u, 1.0f))) * cospif(2 * v));
+  }
+}
+
+/// Device memory.
+template <class T>
+struct Device {
+  explicit Device(int64_t count, uint32_t seed = 0) : count(count) {
+    CUDA_OK(cudaMalloc(&data, count * sizeof(T)));
+    if (seed == 0) {
+      CUDA_OK(cudaMemset(data, 0, count * sizeof(T)));
+    } else {
+      fill_normal<<<1056, 256>>>(data, count, seed);
+      CUDA_OK(cudaGetLastError());
+    }
+  }
+  Device(const Device&) = delete;
+  ~Device() { cudaFree(data); }
+  T* data;
+  int64_t count;
+};
+
+class Timer {
+ public:
+  Timer(const Libraries& libraries, const std::string& only) : cuda_(libraries.cuda), only_(only) {
+    CUDA_OK(cudaStreamCreate(&stream_));
+    for (cudaEvent_t& event : events_) CUDA_OK(cudaEventCreate(&event));
+    Device<uint8_t> from(1ll << 30, 0), to(1ll << 30, 0);
+    CUDA_OK(cudaMemset(from.data, 0x5a, from.count));
+    const double ms = median(
+        20, [&] { CUDA_OK(cudaMemcpyAsync(to.data, from.data, from.count, cudaMemcpyDeviceToDevice, stream_)); });
+    copy_rate_ = 2 * double(from.count) / ms * 1e-6;
+    std::printf("%-58s %9.3f ms %8.0f GB/s\n", "copy, 1 GiB read and written", ms, copy_rate_);
+  }
+
+  void kmeans() {
+    struct Shape {
+      int heads, rows, clusters;
+    };
+    for (const Shape& s : {Shape{40, 75600, 300},
+                           {40, 75600, 1000},
+                           {24, 118800, 400},
+                           {24, 118800, 1000},
+                           {12, 32760, 100},
+                           {12, 32760, 500}}) {
+      const std::string name = text("kmeans %dx%dx128 K %d, 2 iterations", s.heads, s.rows, s.clusters);
+      if (!wanted(name)) continue;
+      Device<__nv_bfloat16> x(int64_t(s.heads) * s.rows * 128, 7);
+      Device<float> centroids(int64_t(s.heads) * s.clusters * 128);
+      Device<int32_t> labels(int64_t(s.heads) * s.rows), sizes(s.heads * s.clusters), init(s.heads * s.clusters);
+      std::vector<int32_t> rows(init.count);
+      for (size_t i = 0; i < rows.size(); i++) rows[i] = int32_t(int64_t(i % s.clusters) * s.rows / s.clusters);
+      CUDA_OK(cudaMemcpy(init.data, rows.data(), rows.size() * 4, cudaMemcpyHostToDevice));
+      svg_kmeans_params p{};
+      p.struct_size = sizeof p;
+      p.dtype = SVG_BF16;
+      p.heads = s.heads;
+      p.rows = s.rows;
+      p.head_dim = 128;
+      p.clusters = s.clusters;
+      p.iterations = 4;
+      p.x = {x.data, int64_t(s.rows) * 128, 128};
+      p.init_rows = init.data;
+      p.centroids = centroids.data;
+      p.labels = labels.data;
+      p.sizes = sizes.data;
+      run("svg_kmeans", p);
+      std::vector<int32_t> size(sizes.count);
+      CUDA_OK(cudaStreamSynchronize(stream_));
+      CUDA_OK(cudaMemcpy(size.data(), sizes.data, size.size() * 4, cudaMemcpyDeviceToHost));
+      const int largest = *std::max_element(size.begin(), size.end());
+      p.init_rows = nullptr;
+      p.iterations = 2;
+      const double ms = median(15, [&] { run("svg_kmeans", p); });
+      const double flops = 2.0 * 2 * s.heads * double(s.rows) * s.clusters * 128;
+      std::printf("%-58s %9.3f ms %8.0f TFLOP/s; largest cluster %.2f %%\n", name.c_str(), ms, flops / ms * 1e-9,
+                  100.0 * largest / s.rows);
+    }
+  }
+
+  void sort_labels() {
+    const int heads = 40, rows = 75600, clusters = 1000;
+    const std::string name = text("sort_labels %dx%d, %d clusters", heads, rows, clusters);
+    if (!wanted(name)) return;
+    std::vector<int32_t> host(size_t(heads) * rows);
+    std::mt19937 random(3);
+    for (int32_t& label : host) label = int32_t(random() % clusters);
+    Device<int32_t> labels(host.size()), order(host.size()), offsets(heads * (clusters + 1));
+    CUDA_OK(cudaMemcpy(labels.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    svg_sort_labels_params p{};
+    p.struct_size = sizeof p;
+    p.heads = heads;
+    p.rows = rows;
+    p.clusters = clusters;
+    p.labels = labels.data;
+    p.order = order.data;
+    p.offsets = offsets.data;
+    print(name, median(20, [&] { run("svg_sort_labels", p); }), 12.0 * host.size());
+  }
+
+  void rows_in_order() {
+    const int heads = 40, rows = 75600;
+    const int64_t size = int64_t(heads) * rows * 128;
+    if (!wanted("permute_rows") && !wanted("video_layout")) return;
+    Device<__nv_bfloat16> src(size, 5), dst(size);
+    std::vector<int32_t> host(size_t(heads) * rows);
+    std::mt19937 random(3);
+    for (int h = 0; h < heads; h++) {
+      for (int i = 0; i < rows; i++) host[size_t(h) * rows + i] = i;
+      std::shuffle(&host[size_t(h) * rows], &host[size_t(h) * rows] + rows, random);
+    }
+    Device<int32_t> order(host.size()), transform(heads);
+    CUDA_OK(cudaMemcpy(order.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    CUDA_OK(cudaMemset(transform.data, 1, heads * 4));
+    for (int inverse : {0, 1}) {
+      svg_permute_rows_params p{};
+      p.struct_size = sizeof p;
+      p.dtype = SVG_BF16;
+      p.heads = heads;
+      p.head_dim = 128;
+      p.rows = p.permuted_rows = rows;
+      p.inverse = inverse;
+      p.src = {src.data, int64_t(rows) * 128, 128};
+      p.dst = {dst.data, int64_t(rows) * 128, 128};
+      p.order = order.data;
+      print(text("permute_rows 40x75600x128, inverse %d", inverse), median(15, [&] { run("svg_permute_rows", p); }),
+            4.0 * size + 4.0 * host.size());
+      svg_video_layout_params v{};
+      v.struct_size = sizeof v;
+      v.dtype = SVG_BF16;
+      v.heads = heads;
+      v.head_dim = 128;
+      v.rows = rows;
+      v.frames = 21;
+      v.tokens_per_frame = 3600;
+      v.inverse = inverse;
+      v.src = p.src;
+      v.dst = p.dst;
+      v.transform = transform.data;
+      print(text("video_layout 40x75600x128, inverse %d", inverse), median(15, [&] { run("svg_video_layout", v); }),
+            4.0 * size);
+    }
+  }
+
+  void block_map() {
+    if (!wanted("block_map")) return;
+    const int heads = 40, queries = 300, keys = 1000;
+    Device<float> q(heads * queries * 128, 3), k(heads * keys * 128, 4);
+    std::vector<int32_t> host(heads * keys, 75);
+    Device<int32_t> sizes(host.size());
+    CUDA_OK(cudaMemcpy(sizes.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    Device<uint8_t> map(int64_t(heads) * queries * keys);
+    svg_block_map_params p{};
+    p.struct_size = sizeof p;
+    p.heads = heads;
+    p.head_dim = 128;
+    p.q_clusters = queries;
+    p.k_clusters = keys;
+    p.min_keep = 10;
+    p.top_p = 0.9f;
+    p.scale = 1 / std::sqrt(128.0f);
+    p.q_centroids = q.data;
+    p.k_centroids = k.data;
+    p.k_sizes = sizes.data;
+    p.map = map.data;
+    const double ms = median(20, [&] { run("svg_block_map", p); });
+    std::printf("%-58s %9.3f ms\n", "block_map 40x300x1000, D 128", ms);
+  }
+
+  void profile() {
+    if (!wanted("profile_heads")) return;
+    const int heads = 40, rows = 75600, samples = 64;
+    const int64_t size = int64_t(heads) * rows * 128;
+    Device<__nv_bfloat16> q(size, 5), k(size, 6), v(size, 7);
+    std::vector<int32_t> host(samples);
+    for (int i = 0; i < samples; i++) host[i] = i * 1171 % rows;
+    Device<int32_t> sampled(samples), best(heads);
+    CUDA_OK(cudaMemcpy(sampled.data, host.data(), samples * 4, cudaMemcpyHostToDevice));
+    Device<float> mse(2 * heads);
+    svg_profile_heads_params p{};
+    p.struct_size = sizeof p;
+    p.dtype = SVG_BF16;
+    p.heads = heads;
+    p.head_dim = 128;
+    p.rows = rows;
+    p.frames = 21;
+    p.tokens_per_frame = 3600;
+    p.band_blocks = 60;
+    p.sink_keys = 3600;
+    p.samples = samples;
+    p.scale = 1 / std::sqrt(128.0f);
+    p.q = {q.data, int64_t(rows) * 128, 128};
+    p.k = {k.data, int64_t(rows) * 128, 128};
+    p.v = {v.data, int64_t(rows) * 128, 128};
+    p.sampled_rows = sampled.data;
+    p.mse = mse.data;
+    p.best = best.data;
+    print("profile_heads 40x75600x128, 64 samples", median(10, [&] { run("svg_profile_heads", p); }), 4.0 * size);
+  }
+
+  void norms() {
+    struct Shape {
+      int rows, width;
+    };
+    for (const Shape& s : {Shape{2097152, 32}, {1048576, 64}, {524288, 128}, {262144, 256}, {75600, 5120}}) {
+      const int64_t size = int64_t(s.rows) * s.width;
+      const std::string shape = text("%dx%d", s.rows, s.width);
+      if (!wanted("rms_norm " + shape) && !wanted("layer_norm " + shape)) continue;
+      // The small shapes (134 MB) just pass L2: rotate among pairs.
+      const int pairs = 4;
+      Device<__nv_bfloat16> x(size * pairs, 5), out(size * pairs), weight(s.width, 6);
+      Device<float> modulation(2 * s.width, 7);
+      int turn = 0;
+      svg_rms_norm_params p{};
+      p.struct_size = sizeof p;
+      p.dtype = p.weight_dtype = SVG_BF16;
+      p.heads = 1;
+      p.rows = s.rows;
+      p.width = s.width;
+      p.epsilon = 1e-6f;
+      p.weight = weight.data;
+      print("rms_norm " + shape,
+            median(20,
+                   [&] {
+                     const int64_t at = turn++ % pairs * size;
+                     p.x = {x.data + at, size, s.width};
+                     p.out = {out.data + at, size, s.width};
+                     run("svg_rms_norm", p);
+                   }),
+            4.0 * size);
+      svg_layer_norm_params l{};
+      l.struct_size = sizeof l;
+      l.dtype = SVG_BF16;
+      l.modulation_dtype = SVG_F32;
+      l.heads = 1;
+      l.rows = s.rows;
+      l.width = s.width;
+      l.epsilon = 1e-6f;
+      l.scale = {modulation.data, 0, 0};
+      l.shift = {modulation.data + s.width, 0, 0};
+      print("layer_norm and modulation " + shape,
+            median(20,
+                   [&] {
+                     const int64_t at = turn++ % pairs * size;
+                     l.x = {x.data + at, size, s.width};
+                     l.out = {out.data + at, size, s.width};
+                     run("svg_layer_norm", l);
+                   }),
+            4.0 * size);
+    }
+  }
+
+  void rope() {
+    struct Shape {
+      int heads, rows, dim;
+    };
+    for (const Shape& s : {Shape{40, 75600, 128}, {32, 16384, 64}, {128, 16384, 64}}) {
+      const int64_t size = int64_t(s.heads) * s.rows * s.dim;
+      const std::string shape = text("%dx%dx%d", s.heads, s.rows, s.dim);
+      if (!wanted("rope " + shape)) continue;
+      const int pairs = size > 200000000 ? 1 : 4;
+      Device<__nv_bfloat16> x(size * pairs, 5), out(size * pairs);
+      Device<float> angles(int64_t(s.rows) * s.dim, 6), weight(s.heads * s.dim, 7);
+      int turn = 0;
+      svg_norm_rope_params p{};
+      p.struct_size = sizeof p;
+      p.dtype = SVG_BF16;
+      p.heads = s.heads;
+      p.rows = p.rotated_rows = s.rows;
+      p.head_dim = s.dim;
+      p.epsilon = 1e-6f;
+      p.weight = weight.data;
+      p.cos_table = angles.data;
+      p.sin_table = angles.data + int64_t(s.rows) * (s.dim / 2);
+      svg_rope_params r{};
+      r.struct_size = sizeof r;
+      r.dtype = SVG_BF16;
+      r.heads = s.heads;
+      r.rows = r.rotated_rows = s.rows;
+      r.head_dim = s.dim;
+      r.cos_table = p.cos_table;
+      r.sin_table = p.sin_table;
+      const double bytes = 4.0 * size + 4.0 * angles.count;
+      const auto place = [&](auto& q, bool token_major) {
+        const int64_t at = turn++ % pairs * size;
+        q.out = {out.data + at, int64_t(s.rows) * s.dim, s.dim};
+        q.x = {x.data + at, token_major ? s.dim : int64_t(s.rows) * s.dim, token_major ? s.heads * s.dim : s.dim};
+      };
+      print("rope " + shape, median(20, [&] { place(r, false), run("svg_rope", r); }), bytes);
+      print("norm and rope " + shape + ", to head-major", median(20, [&] { place(p, true), run("svg_norm_rope", p); }),
+            bytes);
+      p.across_heads = 1;
+      print("norm across heads and rope " + shape + ", to head-major",
+            median(20, [&] { place(p, true), run("svg_norm_rope", p); }), bytes);
+    }
+  }
+
+  void elementwise() {
+    if (!wanted("gated_residual") && !wanted("gelu")) return;
+    const int rows = 75600, width = 5120;
+    const int64_t size = int64_t(rows) * width;
+    Device<__nv_bfloat16> x(size, 5), y(size, 6), out(size);
+    Device<float> gate(width, 7);
+    svg_gated_residual_params p{sizeof p,
+                                SVG_BF16,
+                                1,
+                                rows,
+                                width,
+                                SVG_F32,
+                                {x.data, size, width},
+                                {y.data, size, width},
+                                {out.data, size, width},
+                                {gate.data, 0, 0}};
+    print("gated_residual 75600x5120", median(20, [&] { run("svg_gated_residual", p); }), 6.0 * size);
+    svg_activation_params a{sizeof a,
+                            SVG_BF16,
+                            SVG_BF16,
+                            1,
+                            rows,
+                            width,
+                            SVG_GELU_TANH,
+                            SVG_F32,
+                            {x.data, size, width},
+                            {out.data, size, width},
+                            gate.data};
+    print("bias and gelu 75600x5120", median(20, [&] { run("svg_activation", a); }), 4.0 * size);
+  }
+
+ private:
+  template <class... Values>
+  static std::string text(const char* format, Values... values) {
+    char buffer[128];
+    std::snprintf(buffer, sizeof buffer, format, values...);
+    return buffer;
+  }
+  bool wanted(const std::string& name) const { return only_.empty() || name.find(only_) != std::string::npos; }
+
+  template <class Params>
+  void run(const char* name, const Params& params) {
+    if (cuda_.call(name, params, stream_) == SVG_OK) return;
+    std::printf("%s\n", cuda_.error().c_str());
+    std::exit(1);
+  }
+
+  template <class Work>
+  double median(int count, Work work) {
+    for (int i = 0; i < 3; i++) work();
+    std::vector<float> times(count);
+    for (float& ms : times) {
+      CUDA_OK(cudaEventRecord(events_[0], stream_));
+      work();
+      CUDA_OK(cudaEventRecord(events_[1], stream_));
+      CUDA_OK(cudaStreamSynchronize(stream_));
+      CUDA_OK(cudaEventElapsedTime(&ms, events_[0], events_[1]));
+    }
+    std::sort(times.begin(), times.end());
+    return times[count / 2];
+  }
+
+  void print(const std::string& name, double ms, double bytes) const {
+    const double rate = bytes / ms * 1e-6;
+    std::printf("%-58s %9.3f ms %8.0f GB/s, %.2f of copy\n", name.c_str(), ms, rate, rate / copy_rate_);
+  }
+
+  const Library& cuda_;
+  const std::string only_;
+  cudaStream_t stream_;
+  cudaEvent_t events_[2];
+  double copy_rate_;
+};
+
+}  // namespace
+
+void time_all(const Libraries& libraries, const std::string& only) {
+  Timer timer(libraries, only);
+  timer.kmeans();
+  timer.sort_labels();
+  timer.block_map();
+  timer.profile();
+  timer.rows_in_order();
+  timer.norms();
+  timer.rope();
+  timer.elementwise();
+}
+
+}  // namespace lab

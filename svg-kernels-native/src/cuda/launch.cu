@@ -1,0 +1,91 @@
+#include <cstring>
+#include <mutex>
+
+#include "launch.h"
+
+namespace svg {
+namespace {
+
+constexpr int kMaxDevices = 64;
+
+/// One pool per device that keeps what it was given: a step's calls then take and give back without the driver.
+cudaMemPool_t pool_of(int device) {
+  static std::mutex mutex;
+  static cudaMemPool_t pools[kMaxDevices] = {};
+  if (device >= kMaxDevices) unsupported("device %d, expected less than %d", device, kMaxDevices);
+  std::lock_guard<std::mutex> lock(mutex);
+  if (pools[device] == nullptr) {
+    cudaMemPoolProps properties{};
+    properties.allocType = cudaMemAllocationTypePinned;
+    properties.location.type = cudaMemLocationTypeDevice;
+    properties.location.id = device;
+    check(cudaMemPoolCreate(&pools[device], &properties), "creating the memory pool of the working buffers");
+    uint64_t keep = UINT64_MAX;
+    check(cudaMemPoolSetAttribute(pools[device], cudaMemPoolAttrReleaseThreshold, &keep), "setting up a memory pool");
+  }
+  return pools[device];
+}
+
+decltype(&cuTensorMapEncodeTiled) tensor_map_encoder() {
+  static const auto encoder = [] {
+    void* symbol = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &symbol, 12000, cudaEnableDefault, &found),
+          "finding cuTensorMapEncodeTiled in the driver");
+    if (found != cudaDriverEntryPointSuccess) unsupported("the driver has no cuTensorMapEncodeTiled");
+    return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(symbol);
+  }();
+  return encoder;
+}
+
+}  // namespace
+
+Device Device::current() {
+  Device device;
+  int major, minor;
+  check(cudaGetDevice(&device.id), "finding the current device");
+  check(cudaDeviceGetAttribute(&device.processors, cudaDevAttrMultiProcessorCount, device.id), "reading the device");
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.id), "reading the device");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device.id), "reading the device");
+  device.capability = 10 * major + minor;
+  if (device.capability < 80) {
+    unsupported("device %d has compute capability %d.%d, expected 8.0 or later", device.id, major, minor);
+  }
+  return device;
+}
+
+bool Device::uses_wgmma() const {
+  const char* path = std::getenv("SVG_CUDA_MMA");
+  return capability == 90 && (path == nullptr || std::strcmp(path, "sync") != 0);
+}
+
+CUtensorMap tensor_map(const svg_heads& tensor, int32_t dtype, int heads, int rows, int width, int box_rows,
+                       int box_columns) {
+  const int64_t row_bytes = tensor.row_stride * 2;
+  const cuuint64_t sizes[] = {cuuint64_t(width), cuuint64_t(rows), cuuint64_t(heads)};
+  // A dimension of one entry has no stride to speak of, but the engine wants a valid one.
+  const cuuint64_t strides[] = {cuuint64_t(rows > 1 ? row_bytes : width * 2),
+                                cuuint64_t(heads > 1 ? tensor.head_stride * 2 : width * 2)};
+  const cuuint32_t box[] = {cuuint32_t(box_columns), cuuint32_t(box_rows), 1}, steps[] = {1, 1, 1};
+  CUtensorMap map;
+  const CUresult result =
+      tensor_map_encoder()(&map, dtype == SVG_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+                           3, tensor.data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                           box_columns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+                           CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (result != CUDA_SUCCESS) {
+    refuse("a tensor of %d heads, %d rows of %d with strides %lld and %lld cannot be copied in boxes (CUresult %d)",
+           heads, rows, width, (long long)tensor.head_stride, (long long)tensor.row_stride, int(result));
+  }
+  return map;
+}
+
+void Workspace::allocate() {
+  void* block = nullptr;
+  check(cudaMallocFromPoolAsync(&block, size_, pool_of(Device::current().id), stream_),
+        "allocating the working buffers");
+  block_ = static_cast<char*>(block);
+  for (int i = 0; i < count_; i++) *pieces_[i].pointer = block_ + pieces_[i].offset;
+}
+
+}  // namespace svg

@@ -1,0 +1,94 @@
+// Matrix products of a warpgroup (wgmma, sm_90a): 64 rows from registers by N columns from shared memory.
+//
+// Lane l of warp w holds rows 16 w + l / 4 (and 8 below), and of the result columns 8 j + 2 (l % 4) + {0, 1} at
+// d[4 j + {0, 1}] (and d[4 j + {2, 3}] for the row below).
+#pragma once
+
+#include "vectors.cuh"
+
+namespace svg {
+
+/// Shared memory rows are stored in panels of this many 2-byte columns; a panel row is one swizzle span.
+constexpr int panel_columns(int columns) { return columns % 64 == 0 ? 64 : 32; }
+
+/// Byte offset of an element within a panel of rows of `columns` 2-byte elements: the tensor cores expect the 16-byte
+/// pieces of a row exchanged by the row's number.
+__host__ __device__ constexpr int swizzled(int row, int column, int columns) {
+  const int offset = (row * columns + column) * 2;
+  return columns == 64 ? offset ^ (offset >> 3 & 0x70) : offset ^ (offset >> 3 & 0x30);
+}
+
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+/// What wgmma needs to know of a panel in shared memory, from its address (aligned to 8 rows).
+template <int PanelColumns>
+__device__ inline uint64_t panel_descriptor(uint32_t address) {
+  static_assert(PanelColumns == 64 || PanelColumns == 32, "a panel row is a swizzle span of 128 or 64 bytes");
+  constexpr uint64_t eight_rows = 8 * PanelColumns * 2 >> 4;
+  constexpr uint64_t swizzle = PanelColumns == 64 ? 1 : 2;
+  return uint64_t((address & 0x3ffff) >> 4) | 1ull << 16 | eight_rows << 32 | swizzle << 62;
+}
+
+__device__ inline void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+__device__ inline void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int Pending>
+__device__ inline void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
+}
+
+/// d (+)= a b^T with a the fragments of 64 x 16, b a descriptor of N x 16.
+template <class T, int N>
+struct Wgmma;
+
+#define SVG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define SVG_D16(d, i) SVG_D4(d, i), SVG_D4(d, i + 4), SVG_D4(d, i + 8), SVG_D4(d, i + 12)
+
+#define SVG_WGMMA_104(T, name)                                                                              \
+  template <>                                                                                               \
+  struct Wgmma<T, 104> {                                                                                    \
+    static __device__ void run(float (&d)[52], const uint32_t a0, const uint32_t a1, const uint32_t a2,     \
+                               const uint32_t a3, const uint64_t b, const int accumulate) {                 \
+      asm volatile(                                                                                         \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %57, 0;\n"                                                      \
+          "wgmma.mma_async.sync.aligned.m64n104k16.f32." name "." name                                      \
+          " {"                                                                                              \
+          "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, " \
+          "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, " \
+          "%40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51"                                      \
+          "}, {%52, %53, %54, %55}, %56, p, 1, 1, 0;\n}\n"                                                  \
+          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D4(d, 48)                                    \
+          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                                   \
+    }                                                                                                       \
+  };
+SVG_WGMMA_104(bf16, "bf16")
+SVG_WGMMA_104(f16, "f16")
+#undef SVG_WGMMA_104
+
+#define SVG_WGMMA_128(T, name)                                                                              \
+  template <>                                                                                               \
+  struct Wgmma<T, 128> {                                                                                    \
+    static __device__ void run(float (&d)[64], const uint32_t a0, const uint32_t a1, const uint32_t a2,     \
+                               const uint32_t a3, const uint64_t b, const int accumulate) {                 \
+      asm volatile(                                                                                         \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"                                                      \
+          "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name                                      \
+          " {"                                                                                              \
+          "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, " \
+          "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, " \
+          "%40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, " \
+          "%59, %60, %61, %62, %63"                                                                         \
+          "}, {%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}\n"                                                  \
+          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)                                   \
+          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                                   \
+    }                                                                                                       \
+  };
+SVG_WGMMA_128(bf16, "bf16")
+SVG_WGMMA_128(f16, "f16")
+#undef SVG_WGMMA_128
+
+#undef SVG_D16
+#undef SVG_D4
+
+#endif
+
+}  // namespace svg
