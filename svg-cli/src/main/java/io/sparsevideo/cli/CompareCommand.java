@@ -98,12 +98,15 @@ final class CompareCommand implements Callable<Integer> {
       err.println(kind.label());
       err.flush();
     }
-    Instant start = Instant.now();
     try (VideoPipeline pipeline =
             context
                 .library()
                 .open(options.size.model(), options.size.device(), attention.mode(kind));
         Progress progress = Progress.of(options.quiet, context.terminal(), err)) {
+      // Otherwise the first mode's time holds Java's warm-up, and every mode's the loading of
+      // weights.
+      pipeline.generate(options.warmUp(context.interrupt()));
+      Instant start = Instant.now();
       Video video = pipeline.generate(options.request(progress, context.interrupt()));
       return new Run(kind, video, Duration.between(start, Instant.now()));
     }

@@ -73,11 +73,22 @@ final class GenerationOptions {
   boolean verbose;
 
   VideoRequest request(Progress progress, Interrupt interrupt) {
+    return builder(interrupt).optListener(progress).build();
+  }
+
+  /**
+   * One frame in one step: loads and warms up all that the full request needs, in a fraction of its
+   * time.
+   */
+  VideoRequest warmUp(Interrupt interrupt) {
+    return builder(interrupt).optFrames(1).optSteps(1).build();
+  }
+
+  private VideoRequest.Builder builder(Interrupt interrupt) {
     VideoRequest.Builder request =
         VideoRequest.builder()
             .setPrompt(prompt)
             .optSeed(seed)
-            .optListener(progress)
             .optCancellation(interrupt.cancellation());
     size.apply(request);
     if (steps != null) {
@@ -95,7 +106,7 @@ final class GenerationOptions {
     if (fps != null) {
       request.optFps(fps);
     }
-    return request.build();
+    return request;
   }
 
   VideoFileOptions fileOptions() {

@@ -3,11 +3,13 @@ package io.sparsevideo.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.sparsevideo.VideoRequest;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.attention.AttentionMode.Kind;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -25,6 +27,14 @@ class CompareCommandTest {
         library.opened.stream().map(o -> o.attention().kind()).toList());
     assertEquals(3, library.closed);
     library.requests.forEach(request -> assertEquals(7, request.seed()));
+    // Each mode is warmed up with one frame in one step before its time is taken.
+    assertEquals(6, library.requests.size());
+    for (int i = 0; i < 6; i++) {
+      boolean warmUp = i % 2 == 0;
+      VideoRequest request = library.requests.get(i);
+      assertEquals(warmUp ? OptionalInt.of(1) : OptionalInt.empty(), request.frames());
+      assertEquals(warmUp ? OptionalInt.of(1) : OptionalInt.empty(), request.steps());
+    }
 
     List<List<String>> rows =
         run.out().lines().map(line -> List.of(line.trim().split("\\s{2,}"))).toList();
