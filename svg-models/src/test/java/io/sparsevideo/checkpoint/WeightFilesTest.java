@@ -5,7 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.sparsevideo.tensor.DjlTensorOps;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
@@ -58,6 +60,42 @@ class WeightFilesTest {
           folder.resolve(stem + "-00002-of-00002.safetensors"), files.tensors().get("b").file());
     }
     assertTrue(!b.scope().isAlive());
+  }
+
+  /** Two shards of more than 4 GiB each, by sparse files, loaded as a component's weights are. */
+  @Test
+  void loadsWeightsFromShardsBeyondFourGibibytes() throws IOException {
+    long padding = (4L << 30) + 8;
+    for (int shard = 1; shard <= 2; shard++) {
+      String header =
+          """
+          {"padding.%1$d":{"dtype":"BF16","shape":[%2$d],"data_offsets":[0,%3$d]},
+           "far.%1$d":{"dtype":"BF16","shape":[2],"data_offsets":[%3$d,%4$d]}}"""
+              .formatted(shard, padding / 2, padding, padding + 4);
+      Path path = folder.resolve("big-" + shard + ".safetensors");
+      SafeTensorsWriter.write(path, header, new byte[0]);
+      long start = Files.size(path);
+      try (RandomAccessFile file = new RandomAccessFile(path.toFile(), "rw")) {
+        file.setLength(start + padding + 4);
+        file.seek(start + padding);
+        file.write(
+            new byte[] {(byte) 0x80, 0x3f, (byte) (shard * 0x40), (byte) 0xc0}); // 1, -3 or -4
+      }
+    }
+    index(
+        "model",
+        """
+        {"weight_map": {"padding.1": "big-1.safetensors", "far.1": "big-1.safetensors",
+                        "padding.2": "big-2.safetensors", "far.2": "big-2.safetensors"}}""");
+    try (DjlTensorOps ops = new DjlTensorOps();
+        WeightFiles files = WeightFiles.open(folder)) {
+      CheckpointParameters parameters =
+          new CheckpointParameters(files, ops, ops.manager())
+              .optIgnored(name -> name.startsWith("padding"));
+      assertArrayEquals(new float[] {1, -3}, parameters.get("far.1", 2).toFloatArray());
+      assertArrayEquals(new float[] {1, -4}, parameters.get("far.2", 2).toFloatArray());
+      parameters.finish();
+    }
   }
 
   /** What the index does not list is kept, to be used or reported as surplus. */
