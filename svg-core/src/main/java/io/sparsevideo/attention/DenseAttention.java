@@ -1,6 +1,7 @@
 package io.sparsevideo.attention;
 
 import ai.djl.ndarray.NDArray;
+import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 
 /** Every real token sees every real token; padding sees padding only. */

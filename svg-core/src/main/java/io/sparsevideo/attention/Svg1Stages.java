@@ -7,6 +7,7 @@ import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.BandMask;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.VideoLayout;
+import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 
 /**

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.Heads;
+import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 import java.lang.foreign.ValueLayout;
 

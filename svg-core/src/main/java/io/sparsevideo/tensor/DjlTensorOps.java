@@ -9,8 +9,6 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.ndarray.types.SparseFormat;
 import ai.djl.nn.core.Linear;
 import ai.djl.nn.norm.LayerNorm;
-import io.sparsevideo.kernels.Heads;
-import io.sparsevideo.kernels.KernelType;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
 
@@ -58,7 +56,10 @@ public final class DjlTensorOps implements TensorOps {
     if (bytes <= Integer.MAX_VALUE) {
       return MemorySegment.ofBuffer(array.toByteBuffer(true));
     }
-    // One ByteBuffer holds at most 2 GiB: take the address from the first element and widen.
+    // One ByteBuffer holds at most 2 GiB: take the address from the first element and widen. The
+    // flat
+    // view stays open: for a tensor that is not contiguous it is the copy that the address points
+    // to.
     try (NDArray first = array.flatten().get("0:1")) {
       long address = MemorySegment.ofBuffer(first.toByteBuffer(true)).address();
       return MemorySegment.ofAddress(address).reinterpret(bytes);
@@ -154,15 +155,16 @@ public final class DjlTensorOps implements TensorOps {
   @Override
   public NDArray attention(NDArray q, NDArray k, NDArray v) {
     NDArray out = q.getManager().create(q.getShape(), q.getDataType());
-    float scale = (float) (1 / Math.sqrt(q.getShape().get(2)));
-    kernels().attentionDense(heads(q), heads(k), heads(v), heads(out), scale, 0, null);
+    kernels()
+        .attentionDense(
+            HeadViews.of(this, q),
+            HeadViews.of(this, k),
+            HeadViews.of(this, v),
+            HeadViews.of(this, out),
+            HeadViews.scale(q),
+            0,
+            null);
     return out;
-  }
-
-  private Heads heads(NDArray x) {
-    Shape shape = x.getShape();
-    return Heads.tokenMajor(
-        memory(x), KernelType.F32, (int) shape.get(1), (int) shape.get(0), (int) shape.get(2));
   }
 
   @Override
@@ -206,11 +208,6 @@ public final class DjlTensorOps implements TensorOps {
   @Override
   public NDArray upsampleNearest(NDArray x) {
     return DjlConvolutions.upsampleNearest(x);
-  }
-
-  @Override
-  public void synchronize() {
-    // PyTorch's CPU operations are done when they return.
   }
 
   @Override

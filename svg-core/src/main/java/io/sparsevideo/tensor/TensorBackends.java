@@ -6,11 +6,6 @@ import ai.djl.Device;
 public final class TensorBackends {
   private TensorBackends() {}
 
-  /** The backend of the best device that is available. */
-  public static TensorOps best() {
-    return new DjlTensorOps();
-  }
-
   /**
    * The backend of a device.
    *
@@ -19,7 +14,7 @@ public final class TensorBackends {
    */
   public static TensorOps open(Device device) {
     requireAvailable(device);
-    return best();
+    return new DjlTensorOps();
   }
 
   /**

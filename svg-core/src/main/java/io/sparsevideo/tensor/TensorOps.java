@@ -123,9 +123,6 @@ public interface TensorOps extends AutoCloseable {
   /** Doubles both spatial sizes by repeating pixels: (T, C, Y, X) to (T, C, 2Y, 2X). */
   NDArray upsampleNearest(NDArray x);
 
-  /** Waits until all work given to the backend is done; on the CPU a no-op. */
-  void synchronize();
-
   @Override
   void close();
 }

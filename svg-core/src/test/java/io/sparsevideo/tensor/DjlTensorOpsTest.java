@@ -250,6 +250,16 @@ class DjlTensorOpsTest {
     assertEquals(4.5f, x.toFloatArray()[7]);
   }
 
+  /** More than one ByteBuffer holds; pages that nobody touches take no memory. */
+  @Test
+  void memoryBeyondTwoGibibytes() {
+    NDArray x = manager.create(new Shape(3, 200_000_000));
+    MemorySegment memory = ops.memory(x);
+    assertEquals(2_400_000_000L, memory.byteSize());
+    memory.setAtIndex(ValueLayout.JAVA_FLOAT, 599_999_999L, 4.5f);
+    assertEquals(4.5f, x.getFloat(2, 199_999_999));
+  }
+
   @Test
   void uploadWidens() {
     try (Arena arena = Arena.ofConfined()) {

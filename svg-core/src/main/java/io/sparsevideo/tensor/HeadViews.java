@@ -1,18 +1,17 @@
-package io.sparsevideo.attention;
+package io.sparsevideo.tensor;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelType;
-import io.sparsevideo.tensor.TensorOps;
 
 /** Tensors as the kernels see them. */
-final class HeadViews {
+public final class HeadViews {
   private HeadViews() {}
 
   /** A contiguous (S, H, D) tensor, read in place. */
-  static Heads of(TensorOps ops, NDArray x) {
+  public static Heads of(TensorOps ops, NDArray x) {
     Shape shape = x.getShape();
     return Heads.tokenMajor(
         ops.memory(x),
@@ -22,7 +21,8 @@ final class HeadViews {
         (int) shape.get(2));
   }
 
-  static float scale(NDArray q) {
+  /** 1/√D. */
+  public static float scale(NDArray q) {
     return (float) (1 / Math.sqrt(q.getShape().get(2)));
   }
 
