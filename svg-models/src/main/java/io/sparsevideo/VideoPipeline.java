@@ -11,7 +11,6 @@ import io.sparsevideo.tensor.TensorBackends;
 import io.sparsevideo.tensor.TensorOps;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Objects;
 
 /**
@@ -93,9 +92,7 @@ public interface VideoPipeline extends AutoCloseable {
 
     /** Opens a folder, or the embedded default for null. */
     static WanCheckpoint open(Path folder) {
-      DiffusersFolder files = DiffusersFolder.open(folder == null ? demoModel() : folder);
-      files.requirePipeline(List.of(WanCheckpoint.PIPELINE));
-      return new WanCheckpoint(files);
+      return new WanCheckpoint(DiffusersFolder.open(folder == null ? demoModel() : folder));
     }
 
     private static Path demoModel() {

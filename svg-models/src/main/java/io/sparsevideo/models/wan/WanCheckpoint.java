@@ -19,7 +19,6 @@ import io.sparsevideo.models.umt5.Umt5Encoder;
 import io.sparsevideo.schedulers.SchedulerConfig;
 import io.sparsevideo.tensor.TensorOps;
 import io.sparsevideo.text.PromptTokenizer;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -130,10 +129,6 @@ public final class WanCheckpoint implements AutoCloseable {
     return folder.path().toString();
   }
 
-  public Path path() {
-    return folder.path();
-  }
-
   /** The components with weights. */
   public List<ModelInfo.Component> components() {
     return List.copyOf(components);
@@ -205,9 +200,11 @@ public final class WanCheckpoint implements AutoCloseable {
       String component, TensorOps ops, Runnable beforeEach, Function<Parameters, T> model) {
     NDManager manager = ops.manager().newSubManager();
     try {
-      Parameters source =
+      CheckpointParameters source =
           parameters(weights.get(component), ops, manager).optBeforeEach(beforeEach);
-      return new Loaded<>(model.apply(source), manager);
+      T loaded = model.apply(source);
+      source.finish();
+      return new Loaded<>(loaded, manager);
     } catch (RuntimeException e) {
       manager.close();
       throw e;

@@ -74,9 +74,7 @@ final class WanRequests {
     WanTransformerConfig t = checkpoint.transformerConfig();
     double pixels = (double) settings.height() * settings.width();
     double latents = latentShape(checkpoint, settings).size();
-    double tokens =
-        latents / t.inChannels() / ((double) t.patchFrames() * t.patchHeight() * t.patchWidth());
-    double angles = tokens * t.headDim() / 2;
+    double angles = (double) tokens(checkpoint, settings) * t.headDim() / 2;
     double chunk = 3 * pixels * checkpoint.vaeConfig().temporalFactor();
     if (Math.max(latents, Math.max(angles, chunk)) > Integer.MAX_VALUE) {
       throw new InvalidRequestException(
@@ -118,6 +116,13 @@ final class WanRequests {
         settings.width() / scale.spatialFactor());
   }
 
+  /** Video tokens of a request. */
+  private static long tokens(WanCheckpoint checkpoint, GenerationSettings settings) {
+    WanTransformerConfig t = checkpoint.transformerConfig();
+    Shape latent = latentShape(checkpoint, settings);
+    return latent.size() / t.patchSize(t.inChannels());
+  }
+
   /**
    * Bytes that a generation on the CPU needs, by purpose. Weights are exact; working memory is
    * counted from the largest tensors that are alive together.
@@ -129,9 +134,7 @@ final class WanRequests {
       memory.put("weights of " + component.name(), component.parameters() * Float.BYTES);
     }
     WanTransformerConfig t = checkpoint.transformerConfig();
-    Shape latent = latentShape(checkpoint, settings);
-    long tokens =
-        latent.size() / latent.get(0) / ((long) t.patchFrames() * t.patchHeight() * t.patchWidth());
+    long tokens = tokens(checkpoint, settings);
     // A block's residual stream, q, k, v with their permuted copies, and the feed-forward's hidden
     // values.
     memory.put("denoising", tokens * (12L * t.dim() + 3L * t.ffnDim()) * Float.BYTES);
