@@ -1,5 +1,7 @@
 package io.sparsevideo.kernels;
 
+import io.sparsevideo.cuda.CudaContext;
+import io.sparsevideo.cuda.CudaStream;
 import io.sparsevideo.kernels.KernelBindings.Function;
 import io.sparsevideo.kernels.ffi.svg_activation_params;
 import io.sparsevideo.kernels.ffi.svg_attention_band_params;
@@ -42,11 +44,11 @@ public final class SvgKernels {
   private static SvgKernels host;
 
   private final KernelLibrary library;
-  private final MemorySegment stream;
+  private final Launcher launcher;
 
-  private SvgKernels(KernelLibrary library, MemorySegment stream) {
+  private SvgKernels(KernelLibrary library, Launcher launcher) {
     this.library = Objects.requireNonNull(library, "library");
-    this.stream = Objects.requireNonNull(stream, "stream");
+    this.launcher = launcher;
   }
 
   /**
@@ -62,13 +64,37 @@ public final class SvgKernels {
   }
 
   /**
-   * A library's kernels on one stream.
+   * The CUDA library's kernels on a stream. Calls may come from any thread: the stream's context is
+   * made current for each.
    *
-   * @param stream a {@code cudaStream_t} for the CUDA library; {@link MemorySegment#NULL} for the
-   *     host library or CUDA's default stream
+   * @throws IllegalArgumentException when the library is not {@link KernelLibrary.Kind#CUDA}
+   */
+  public static SvgKernels on(KernelLibrary library, CudaStream stream) {
+    Objects.requireNonNull(stream, "stream");
+    if (library.kind() != KernelLibrary.Kind.CUDA) {
+      throw new IllegalArgumentException("a CUDA stream needs the CUDA library, not " + library);
+    }
+    return new SvgKernels(
+        library,
+        (function, params) -> {
+          MemorySegment address = MemorySegment.ofAddress(stream.address());
+          try (CudaContext.Scope current = stream.context().enter()) {
+            return library.bindings().call(function, params, address);
+          }
+        });
+  }
+
+  /**
+   * A library's kernels on a stream that belongs to someone else, for example to another binding of
+   * CUDA. For the CUDA library the stream's context must be current on every thread that calls.
+   *
+   * @param stream a {@code CUstream}, which is also a {@code cudaStream_t}, for the CUDA library;
+   *     {@link MemorySegment#NULL} for the host library or CUDA's default stream
    */
   public static SvgKernels on(KernelLibrary library, MemorySegment stream) {
-    return new SvgKernels(library, stream);
+    Objects.requireNonNull(stream, "stream");
+    return new SvgKernels(
+        library, (function, params) -> library.bindings().call(function, params, stream));
   }
 
   public KernelLibrary library() {
@@ -760,6 +786,11 @@ public final class SvgKernels {
     return segment == null ? MemorySegment.NULL : segment;
   }
 
+  /** Calls a kernel on the stream and returns its {@code svg_status}. */
+  private interface Launcher {
+    int launch(Function function, MemorySegment params);
+  }
+
   /**
    * One call of a kernel: what can only be checked in Java (that the memory is there, and that
    * tensors agree where the C struct holds a size once) and the answer's translation.
@@ -914,14 +945,14 @@ public final class SvgKernels {
     }
 
     void run(MemorySegment params, Object... arguments) {
-      KernelBindings bindings = library.bindings();
-      int status = bindings.call(function, params, stream);
+      int status = launcher.launch(function, params);
       for (Object argument : arguments) {
         // Memory of an automatic arena may otherwise go while the library still works on it.
         Reference.reachabilityFence(argument);
       }
       if (status != svg_kernels_h.SVG_OK()) {
-        throw new KernelException(KernelException.Status.of(status), bindings.lastError());
+        throw new KernelException(
+            KernelException.Status.of(status), library.bindings().lastError());
       }
     }
 
