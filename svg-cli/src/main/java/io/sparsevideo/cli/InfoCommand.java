@@ -3,6 +3,7 @@ package io.sparsevideo.cli;
 import com.sun.management.OperatingSystemMXBean;
 import io.sparsevideo.ModelInfo;
 import io.sparsevideo.VideoRequest;
+import io.sparsevideo.checkpoint.CheckpointException;
 import io.sparsevideo.cuda.CudaDevice;
 import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.cuda.CudaUnavailableException;
@@ -55,7 +56,14 @@ final class InfoCommand implements Callable<Integer> {
     out.flush();
     VideoRequest.Builder request = VideoRequest.builder().setPrompt("");
     options.apply(request);
-    print(out, context.library().describe(options.model(), options.device(), request.build()));
+    try {
+      print(out, context.library().describe(options.model(), options.device(), request.build()));
+    } catch (CheckpointException e) {
+      if (options.model().isPresent()) {
+        throw e;
+      }
+      out.println("model      none: " + e.getMessage());
+    }
     return ExitCode.OK;
   }
 

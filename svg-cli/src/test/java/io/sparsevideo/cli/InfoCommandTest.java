@@ -4,6 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.Device;
+import io.sparsevideo.ModelInfo;
+import io.sparsevideo.VideoRequest;
+import io.sparsevideo.checkpoint.CheckpointException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -37,5 +40,22 @@ class InfoCommandTest {
     assertEquals(Optional.of(Path.of("dir")), library.opened.getFirst().model());
     assertEquals(Optional.of(Device.cpu()), library.opened.getFirst().device());
     assertEquals(OptionalInt.of(720), library.requests.getFirst().height());
+  }
+
+  @Test
+  void saysMachineAndLibrariesWithoutAModel() {
+    FakeLibrary without =
+        new FakeLibrary() {
+          @Override
+          public ModelInfo describe(
+              Optional<Path> model, Optional<Device> device, VideoRequest request) {
+            throw new CheckpointException("there is no checkpoint");
+          }
+        };
+    CommandRun run = CommandRun.of(without, "info");
+    assertEquals(0, run.status(), run.err());
+    assertTrue(run.out().contains("kernels: fake CUDA"), run.out());
+    assertTrue(run.out().contains("model      none: there is no checkpoint"), run.out());
+    assertEquals(1, CommandRun.of(without, "info", "--model", "dir").status());
   }
 }
