@@ -43,12 +43,12 @@ public final class AttentionBenchmarks {
   /** Every pair; the self-attention of Wan, Hunyuan and Cosmos, and a cross-attention. */
   public static class Dense extends Attention {
     @Param({
-      "heads=40 queries=75600 keys=75600 dim=128",
-      "heads=24 queries=119056 keys=119056 dim=128",
-      "heads=32 queries=56320 keys=56320 dim=128",
-      "heads=12 queries=32760 keys=32760 dim=128",
-      "heads=40 queries=75600 keys=512 dim=128",
-      "heads=3 queries=1008 keys=1008 dim=64"
+      "heads=40 queries=75600 keys=75600 dim=128 dtype=bf16",
+      "heads=24 queries=119056 keys=119056 dim=128 dtype=bf16",
+      "heads=32 queries=56320 keys=56320 dim=128 dtype=bf16",
+      "heads=12 queries=32760 keys=32760 dim=128 dtype=bf16",
+      "heads=40 queries=75600 keys=512 dim=128 dtype=bf16",
+      "heads=3 queries=1008 keys=1008 dim=64 dtype=bf16"
     })
     public String sizes;
 
@@ -82,8 +82,8 @@ public final class AttentionBenchmarks {
   /** Wan's band at 720p: density .30 asked for, .34 achieved. */
   public static class Band extends Attention {
     @Param({
-      "heads=40 tokens=75600 dim=128 half_width=12416 sink_keys=3600 density=0.34",
-      "heads=3 tokens=1008 dim=64 half_width=256 sink_keys=48 density=0.48"
+      "heads=40 tokens=75600 dim=128 half_width=12416 sink_keys=3600 density=0.34 dtype=bf16",
+      "heads=3 tokens=1008 dim=64 half_width=256 sink_keys=48 density=0.48 dtype=bf16"
     })
     public String sizes;
 
@@ -125,12 +125,12 @@ public final class AttentionBenchmarks {
   /** Clusters of uneven sizes, of whose blocks a random part is kept; planning included. */
   public static class Blocks extends Attention {
     @Param({
-      "heads=40 tokens=75600 dim=128 query_clusters=300 key_clusters=1000 density=0.15",
-      "heads=40 tokens=75600 dim=128 query_clusters=300 key_clusters=1000 density=0.25",
-      "heads=40 tokens=75600 dim=128 query_clusters=300 key_clusters=1000 density=0.3",
-      "heads=40 tokens=75600 dim=128 query_clusters=300 key_clusters=1000 density=0.5",
-      "heads=24 tokens=118800 dim=128 query_clusters=400 key_clusters=1000 density=0.25",
-      "heads=3 tokens=1008 dim=64 query_clusters=8 key_clusters=16 density=0.25"
+      "heads=40 tokens=75600 dim=128 query_clusters=300 key_clusters=1000 density=0.15 dtype=bf16",
+      "heads=40 tokens=75600 dim=128 query_clusters=300 key_clusters=1000 density=0.25 dtype=bf16",
+      "heads=40 tokens=75600 dim=128 query_clusters=300 key_clusters=1000 density=0.3 dtype=bf16",
+      "heads=40 tokens=75600 dim=128 query_clusters=300 key_clusters=1000 density=0.5 dtype=bf16",
+      "heads=24 tokens=118800 dim=128 query_clusters=400 key_clusters=1000 density=0.25 dtype=bf16",
+      "heads=3 tokens=1008 dim=64 query_clusters=8 key_clusters=16 density=0.25 dtype=bf16"
     })
     public String sizes;
 

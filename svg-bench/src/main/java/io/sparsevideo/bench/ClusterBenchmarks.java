@@ -15,11 +15,11 @@ public final class ClusterBenchmarks {
     private static final int WARMING = 4;
 
     @Param({
-      "heads=40 tokens=75600 dim=128 clusters=300 iterations=2",
-      "heads=40 tokens=75600 dim=128 clusters=1000 iterations=2",
-      "heads=24 tokens=118800 dim=128 clusters=400 iterations=2",
-      "heads=24 tokens=118800 dim=128 clusters=1000 iterations=2",
-      "heads=3 tokens=1008 dim=64 clusters=13 iterations=2"
+      "heads=40 tokens=75600 dim=128 clusters=300 iterations=2 dtype=bf16",
+      "heads=40 tokens=75600 dim=128 clusters=1000 iterations=2 dtype=bf16",
+      "heads=24 tokens=118800 dim=128 clusters=400 iterations=2 dtype=bf16",
+      "heads=24 tokens=118800 dim=128 clusters=1000 iterations=2 dtype=bf16",
+      "heads=3 tokens=1008 dim=64 clusters=13 iterations=2 dtype=bf16"
     })
     public String sizes;
 
@@ -125,9 +125,10 @@ public final class ClusterBenchmarks {
               map);
     }
 
+    /** Of the scores; what chooses by them only compares and adds. */
     @Override
-    double bytes() {
-      return queries.byteSize() + keys.byteSize() + counts.byteSize() + map.byteSize();
+    double operations() {
+      return 2.0 * queries.byteSize() / 4 * shape.size("key_clusters");
     }
 
     @Benchmark

@@ -11,7 +11,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -263,14 +262,11 @@ public final class Main implements Callable<Integer> {
   }
 
   private static Result result(String name, RunResult run) {
-    Map<String, Object> params =
-        new LinkedHashMap<>(Shape.parse(run.getParams().getParam("sizes")).values());
-    params.put("dtype", "bf16");
     double teraflops = median(run, "teraflops");
     boolean arithmetic = teraflops > 0;
     return new Result(
         name,
-        params,
+        Shape.parse(run.getParams().getParam("sizes")).values(),
         median(run, "deviceMillis"),
         milliseconds(run),
         arithmetic ? teraflops : median(run, "gigabytesPerSecond"),

@@ -17,9 +17,9 @@ public final class OrderBenchmarks {
   /** Rows by the labels of their clusters, and back. */
   public static class PermuteRows extends GpuBenchmark {
     @Param({
-      "heads=40 tokens=75600 dim=128",
-      "heads=40 tokens=75600 dim=128 inverse=true",
-      "heads=3 tokens=1008 dim=64"
+      "heads=40 tokens=75600 dim=128 dtype=bf16",
+      "heads=40 tokens=75600 dim=128 inverse=true dtype=bf16",
+      "heads=3 tokens=1008 dim=64 dtype=bf16"
     })
     public String sizes;
 
@@ -71,9 +71,9 @@ public final class OrderBenchmarks {
   /** Frame-major to token-major and back. */
   public static class Layout extends GpuBenchmark {
     @Param({
-      "heads=40 tokens=75600 dim=128",
-      "heads=40 tokens=75600 dim=128 inverse=true",
-      "heads=3 tokens=1008 dim=64"
+      "heads=40 tokens=75600 dim=128 dtype=bf16",
+      "heads=40 tokens=75600 dim=128 inverse=true dtype=bf16",
+      "heads=3 tokens=1008 dim=64 dtype=bf16"
     })
     public String sizes;
 
@@ -118,7 +118,10 @@ public final class OrderBenchmarks {
   public static class ProfileHeads extends GpuBenchmark {
     private static final int FRAMES = 21;
 
-    @Param({"heads=40 tokens=75600 dim=128 samples=64", "heads=3 tokens=1008 dim=64 samples=64"})
+    @Param({
+      "heads=40 tokens=75600 dim=128 samples=64 dtype=bf16",
+      "heads=3 tokens=1008 dim=64 samples=64 dtype=bf16"
+    })
     public String sizes;
 
     private List<Heads> qkv;

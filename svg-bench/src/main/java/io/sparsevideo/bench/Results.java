@@ -19,6 +19,9 @@ final class Results {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final MathContext DIGITS = new MathContext(4);
 
+  /** Work below this many bytes may stay in a cache, and is not held against the copy. */
+  private static final double PAST_CACHE = 1e8;
+
   private Results() {}
 
   static List<Result> read(Path file) throws IOException {
@@ -133,12 +136,16 @@ final class Results {
           against.add(result.against(peer.peer(), peer.peerMs()));
         }
       }
-      if (copy != null && "GB/s".equals(result.unit()) && !result.benchmark().equals("copy")) {
+      if (copy != null && isPastCache(result) && !result.benchmark().equals("copy")) {
         against.add(result.againstRate("device-to-device copy", copy));
       }
       joined.addAll(against.isEmpty() ? List.of(result) : against);
     }
     return joined;
+  }
+
+  private static boolean isPastCache(Result result) {
+    return "GB/s".equals(result.unit()) && result.rate() * result.ms() * 1e6 > PAST_CACHE;
   }
 
   /** The name of a card's file: h200.json of "NVIDIA H200". */

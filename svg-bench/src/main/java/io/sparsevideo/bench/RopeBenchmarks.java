@@ -16,13 +16,13 @@ public final class RopeBenchmarks {
   /** Queries and keys, a call each, as a model has them. */
   public static class Rope extends GpuBenchmark {
     @Param({
-      "batch=1 heads=32 tokens=1024 dim=64",
-      "batch=1 heads=32 tokens=4096 dim=64",
-      "batch=1 heads=32 tokens=16384 dim=64",
-      "batch=4 heads=32 tokens=1024 dim=64",
-      "batch=4 heads=32 tokens=4096 dim=64",
-      "batch=4 heads=32 tokens=16384 dim=64",
-      "batch=1 heads=40 tokens=75600 dim=128"
+      "batch=1 heads=32 tokens=1024 dim=64 dtype=bf16",
+      "batch=1 heads=32 tokens=4096 dim=64 dtype=bf16",
+      "batch=1 heads=32 tokens=16384 dim=64 dtype=bf16",
+      "batch=4 heads=32 tokens=1024 dim=64 dtype=bf16",
+      "batch=4 heads=32 tokens=4096 dim=64 dtype=bf16",
+      "batch=4 heads=32 tokens=16384 dim=64 dtype=bf16",
+      "batch=1 heads=40 tokens=75600 dim=128 dtype=bf16"
     })
     public String sizes;
 
@@ -72,10 +72,10 @@ public final class RopeBenchmarks {
   /** From a projection's token-major rows to head-major queries. */
   public static class NormRope extends GpuBenchmark {
     @Param({
-      "heads=40 tokens=75600 dim=128",
-      "heads=40 tokens=75600 dim=128 across_heads=true",
-      "heads=128 tokens=16384 dim=64",
-      "heads=3 tokens=1008 dim=64"
+      "heads=40 tokens=75600 dim=128 dtype=bf16",
+      "heads=40 tokens=75600 dim=128 across_heads=true dtype=bf16",
+      "heads=128 tokens=16384 dim=64 dtype=bf16",
+      "heads=3 tokens=1008 dim=64 dtype=bf16"
     })
     public String sizes;
 

@@ -57,12 +57,12 @@ public final class RowBenchmarks {
   /** RMSNorm with a weight. */
   public static class RmsNorm extends OnRows {
     @Param({
-      "tokens=2097152 width=32",
-      "tokens=1048576 width=64",
-      "tokens=524288 width=128",
-      "tokens=262144 width=256",
-      "tokens=75600 width=5120",
-      "tokens=1008 width=192"
+      "tokens=2097152 width=32 dtype=bf16",
+      "tokens=1048576 width=64 dtype=bf16",
+      "tokens=524288 width=128 dtype=bf16",
+      "tokens=262144 width=256 dtype=bf16",
+      "tokens=75600 width=5120 dtype=bf16",
+      "tokens=1008 width=192 dtype=bf16"
     })
     public String sizes;
 
@@ -94,18 +94,18 @@ public final class RowBenchmarks {
   /** LayerNorm alone, with weight and bias, and with a model's modulation. */
   public static class LayerNorm extends OnRows {
     @Param({
-      "tokens=2097152 width=32",
-      "tokens=1048576 width=64",
-      "tokens=524288 width=128",
-      "tokens=262144 width=256",
-      "tokens=75600 width=5120",
-      "tokens=75600 width=5120 affine=true",
-      "tokens=2097152 width=32 modulated=true",
-      "tokens=1048576 width=64 modulated=true",
-      "tokens=524288 width=128 modulated=true",
-      "tokens=262144 width=256 modulated=true",
-      "tokens=75600 width=5120 modulated=true",
-      "tokens=1008 width=192 modulated=true"
+      "tokens=2097152 width=32 dtype=bf16",
+      "tokens=1048576 width=64 dtype=bf16",
+      "tokens=524288 width=128 dtype=bf16",
+      "tokens=262144 width=256 dtype=bf16",
+      "tokens=75600 width=5120 dtype=bf16",
+      "tokens=75600 width=5120 affine=true dtype=bf16",
+      "tokens=2097152 width=32 modulated=true dtype=bf16",
+      "tokens=1048576 width=64 modulated=true dtype=bf16",
+      "tokens=524288 width=128 modulated=true dtype=bf16",
+      "tokens=262144 width=256 modulated=true dtype=bf16",
+      "tokens=75600 width=5120 modulated=true dtype=bf16",
+      "tokens=1008 width=192 modulated=true dtype=bf16"
     })
     public String sizes;
 
@@ -146,7 +146,7 @@ public final class RowBenchmarks {
 
   /** x + gate · y. */
   public static class GatedResidual extends OnRows {
-    @Param({"tokens=75600 width=5120", "tokens=1008 width=192"})
+    @Param({"tokens=75600 width=5120 dtype=bf16", "tokens=1008 width=192 dtype=bf16"})
     public String sizes;
 
     private Heads gate;
@@ -183,7 +183,10 @@ public final class RowBenchmarks {
 
   /** A bias and an activation. */
   public abstract static class Biased extends OnRows {
-    @Param({"tokens=75600 width=5120 bias=true", "tokens=1008 width=192 bias=true"})
+    @Param({
+      "tokens=75600 width=5120 bias=true dtype=bf16",
+      "tokens=1008 width=192 bias=true dtype=bf16"
+    })
     public String sizes;
 
     private final Activation kind;

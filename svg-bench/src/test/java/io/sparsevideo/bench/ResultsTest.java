@@ -45,14 +45,16 @@ class ResultsTest {
     List<Result> measured =
         List.of(
             measured("copy", Map.of("bytes", 100), 1, 4000),
-            measured("rmsnorm", Map.of("tokens", 10, "width", 4, "dtype", "bf16"), 2, 3000));
+            measured("rmsnorm", Map.of("tokens", 10, "width", 4, "dtype", "bf16"), 2, 3000),
+            measured("rmsnorm", Map.of("tokens", 5, "width", 4), 0.001, 3000));
     List<Result> joined = Results.join(measured, Results.readPeers(printed, "NVIDIA H200"));
     assertEquals(
         List.of(
             "copy null null",
             "rmsnorm a 1.5",
             "rmsnorm b 0.5",
-            "rmsnorm device-to-device copy 0.75"),
+            "rmsnorm device-to-device copy 0.75",
+            "rmsnorm null null"),
         joined.stream().map(r -> r.benchmark() + " " + r.peer() + " " + r.ratio()).toList());
     IOException e =
         assertThrows(IOException.class, () -> Results.readPeers(printed, "NVIDIA H100"));
