@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import io.sparsevideo.cuda.CudaEvent;
 import io.sparsevideo.cuda.CudaGraph;
@@ -51,7 +51,7 @@ public abstract class GpuBenchmark {
 
   private static final int MAX_SETS = 4;
 
-  /** Operations that take longer hide their launch. */
+  /** Longer operations hide their launch. */
   private static final double SHORT_MS = 1;
 
   private static final double MEASURED_MS = 30;
@@ -96,6 +96,11 @@ public abstract class GpuBenchmark {
   /** Floating-point operations; 0 where memory is what counts. */
   double operations() {
     return 0;
+  }
+
+  /** Whether a graph runs the operation as the stream does. */
+  boolean isCapturable() {
+    return true;
   }
 
   @Setup
@@ -152,12 +157,12 @@ public abstract class GpuBenchmark {
 
   @TearDown(Level.Iteration)
   public final void timeOnDevice() {
-    boolean isShort = roughMs < SHORT_MS;
+    boolean captured = roughMs < SHORT_MS && isCapturable();
     try {
-      if (isShort && graph == null) {
+      if (captured && graph == null) {
         graph = stream().capture(this::launchAll);
       }
-      Runnable work = isShort ? () -> stream().launch(graph) : this::launchAll;
+      Runnable work = captured ? () -> stream().launch(graph) : this::launchAll;
       double repeats = Math.clamp(MEASURED_MS / (roughMs * count), 1, MAX_REPEATS);
       for (int i = 0; i < (int) repeats; i++) {
         time.add(milliseconds(work) / count, bytes(), operations());
