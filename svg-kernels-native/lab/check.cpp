@@ -266,6 +266,11 @@ class Checker {
     for (int32_t dtype : {SVG_BF16, SVG_F32}) {
       Profile wide(dtype, 2, 256, frames, tokens, context, 9, random_);
       run_profile(wide, 20, 3, dtype == SVG_F32 ? 1e-4 : 0.02);
+      for (float scale : {-1.5f, 0.0f}) {
+        Profile scaled(dtype, 2, 64, frames, tokens, context, 20, random_);
+        scaled.scale = scale;
+        run_profile(scaled, 20, 3, dtype == SVG_F32 ? 1e-4 : 0.02);
+      }
       // Masks that allow every key leave no error, whatever the order of sums.
       Profile all(dtype, 2, 64, frames, tokens, 0, 20, random_);
       run_profile(all, 0, 1000, 0);
@@ -285,6 +290,11 @@ class Checker {
         return (high ? 8.0f : 0.0f) + std::normal_distribution<float>()(r) * 0.1f;
       });
       run_profile(far, 0, 2, dtype == SVG_F32 ? 1e-4 : 0.02);
+      // So many heads that one block takes all keys of each, and most of them are beyond the band.
+      Profile gaps(dtype, 600, 8, frames, tokens, 0, 9, random_);
+      for (int i = 0; i < 9; i++) gaps.sampled[i] = int32_t(random_() % 20);
+      gaps.sampled.array.upload();
+      run_profile(gaps, 0, 1, dtype == SVG_F32 ? 1e-4 : 0.02);
     }
   }
 
@@ -485,10 +495,222 @@ class Checker {
     refused<P>("svg_kmeans", good, "row_stride is 31", SVG_INVALID_ARGUMENT, [](P& p) { p.x.row_stride = 31; });
     refused<P>("svg_kmeans", good, "overlaps", SVG_INVALID_ARGUMENT, [](P& p) { p.sizes = p.labels; });
     refused<P>("svg_kmeans", good, "head_dim is 24", SVG_UNSUPPORTED, [](P& p) { p.head_dim = 24; });
-    svg_attention_dense_params dense{};
-    dense.struct_size = sizeof dense;
-    refused<svg_attention_dense_params>("svg_attention_dense", dense, "no attention kernels", SVG_UNSUPPORTED,
-                                        [](svg_attention_dense_params&) {});
+    refused<P>("svg_kmeans", good, "head_dim is 144", SVG_UNSUPPORTED, [](P& p) {
+      p.head_dim = 144;
+      p.rows = p.clusters = 1;
+      p.x.row_stride = 144;
+    });
+    refused<P>("svg_kmeans", good, "draw_rows is 1 and init_rows", SVG_INVALID_ARGUMENT, [](P& p) { p.draw_rows = 1; });
+  }
+
+  /// Every function refuses every argument that is wrong on its own, and as the host library does.
+  void bad_arguments() {
+#define FIELD(kind, name) {#name, offsetof(P, name), kind}
+    {
+      using P = svg_kmeans_params;
+      spoil_each<P>(
+          "svg_kmeans",
+          [](P& p) { p.dtype = SVG_F32, p.heads = 2, p.rows = 64, p.head_dim = 32, p.clusters = 8, p.iterations = 1; },
+          {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim),
+           FIELD(kCount, clusters), FIELD(kCount, iterations), FIELD(kNumber, tolerance), FIELD(kTensor, x),
+           FIELD(kArrayOut, centroids), FIELD(kArrayOut, labels), FIELD(kArrayOut, sizes)});
+    }
+    {
+      using P = svg_block_map_params;
+      spoil_each<P>(
+          "svg_block_map",
+          [](P& p) { p.heads = 2, p.head_dim = 16, p.q_clusters = 8, p.k_clusters = 8, p.top_p = 0.5f; },
+          {FIELD(kCount, heads), FIELD(kCount, head_dim), FIELD(kCount, q_clusters), FIELD(kCount, k_clusters),
+           FIELD(kEnum, context_clusters), FIELD(kZeroOrMore, min_keep), FIELD(kNumber, top_p), FIELD(kNumber, scale),
+           FIELD(kArray, q_centroids), FIELD(kArray, k_centroids), FIELD(kArray, k_sizes), FIELD(kBytesOut, map)});
+    }
+    {
+      using P = svg_sort_labels_params;
+      spoil_each<P>("svg_sort_labels", [](P& p) { p.heads = 2, p.rows = 64, p.clusters = 8; },
+                    {FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, clusters), FIELD(kEnum, context_clusters),
+                     FIELD(kZeroOrMore, prompt_rows), FIELD(kZeroOrMore, padding_rows), FIELD(kArray, labels),
+                     FIELD(kArrayOut, order), FIELD(kArrayOut, offsets)});
+    }
+    {
+      using P = svg_permute_rows_params;
+      spoil_each<P>(
+          "svg_permute_rows", [](P& p) { p.heads = 2, p.rows = 64, p.head_dim = 32, p.permuted_rows = 60; },
+          {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim),
+           FIELD(kZeroOrMore, permuted_rows), FIELD(kTensor, src), FIELD(kTensorOut, dst), FIELD(kArray, order)});
+    }
+    {
+      using P = svg_video_layout_params;
+      spoil_each<P>("svg_video_layout",
+                    [](P& p) { p.heads = 2, p.rows = 64, p.head_dim = 32, p.frames = 4, p.tokens_per_frame = 15; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim),
+                     FIELD(kCount, frames), FIELD(kCount, tokens_per_frame), FIELD(kTensor, src),
+                     FIELD(kTensorOut, dst), FIELD(kArray, transform)});
+    }
+    {
+      using P = svg_profile_heads_params;
+      spoil_each<P>("svg_profile_heads",
+                    [](P& p) {
+                      p.heads = 2, p.rows = 64, p.head_dim = 32, p.frames = 4, p.tokens_per_frame = 15;
+                      p.context_rows = 4, p.samples = 5, p.band_blocks = 1;
+                    },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, head_dim), FIELD(kCount, frames),
+                     FIELD(kCount, tokens_per_frame), FIELD(kZeroOrMore, context_rows), FIELD(kZeroOrMore, sink_keys),
+                     FIELD(kZeroOrMore, band_blocks), FIELD(kCount, samples), FIELD(kNumber, scale), FIELD(kTensor, q),
+                     FIELD(kTensor, k), FIELD(kTensor, v), FIELD(kArray, sampled_rows), FIELD(kArrayOut, mse),
+                     FIELD(kArrayOut, best)});
+    }
+    {
+      using P = svg_rms_norm_params;
+      spoil_each<P>("svg_rms_norm", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, width),
+                     FIELD(kEnum, weight_dtype), FIELD(kNumber, epsilon), FIELD(kTensor, x), FIELD(kTensorOut, out),
+                     FIELD(kOptional, weight)});
+    }
+    {
+      using P = svg_layer_norm_params;
+      spoil_each<P>("svg_layer_norm", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, width),
+                     FIELD(kNumber, epsilon), FIELD(kTensor, x), FIELD(kTensorOut, out), FIELD(kOptional, weight),
+                     FIELD(kOptional, bias)});
+    }
+    {
+      using P = svg_gated_residual_params;
+      spoil_each<P>("svg_gated_residual", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, width),
+                     FIELD(kTensor, x), FIELD(kTensor, y), FIELD(kTensorOut, out)});
+    }
+    {
+      using P = svg_rope_params;
+      spoil_each<P>("svg_rope", [](P& p) { p.heads = 2, p.rows = 64, p.head_dim = 32, p.rotated_rows = 60; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim),
+                     FIELD(kEnum, pairs), FIELD(kZeroOrMore, rotated_rows), FIELD(kTensor, x), FIELD(kTensorOut, out),
+                     FIELD(kArray, cos_table), FIELD(kArray, sin_table)});
+    }
+    {
+      using P = svg_norm_rope_params;
+      spoil_each<P>(
+          "svg_norm_rope", [](P& p) { p.heads = 2, p.rows = 64, p.head_dim = 32, p.rotated_rows = 60; },
+          {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim), FIELD(kEnum, pairs),
+           FIELD(kZeroOrMore, rotated_rows), FIELD(kNumber, epsilon), FIELD(kTensor, x), FIELD(kTensorOut, out),
+           FIELD(kOptional, weight), FIELD(kArray, cos_table), FIELD(kArray, sin_table)});
+    }
+    {
+      using P = svg_activation_params;
+      spoil_each<P>("svg_activation", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, x_dtype), FIELD(kEnum, out_dtype), FIELD(kCount, heads), FIELD(kCount, rows),
+                     FIELD(kCount, width), FIELD(kEnum, kind), FIELD(kTensor, x), FIELD(kTensorOut, out),
+                     FIELD(kOptional, bias)});
+    }
+    {
+      using P = svg_timestep_embedding_params;
+      spoil_each<P>(
+          "svg_timestep_embedding", [](P& p) { p.rows = 64, p.width = 32, p.scale = p.max_period = 1; },
+          {FIELD(kEnum, dtype), FIELD(kCount, rows), FIELD(kCount, width), FIELD(kNumber, downscale_freq_shift),
+           FIELD(kNumber, scale), FIELD(kNumber, max_period), FIELD(kArray, timesteps), FIELD(kTensorOut, out)});
+    }
+    {
+      using P = svg_patchify_params;
+      spoil_each<P>("svg_patchify",
+                    [](P& p) {
+                      p.channels = 8, p.frames = 4, p.height = 8, p.width = 8;
+                      p.patch_frames = 1, p.patch_height = p.patch_width = 2;
+                    },
+                    {FIELD(kEnum, dtype), FIELD(kCount, channels), FIELD(kCount, frames), FIELD(kCount, height),
+                     FIELD(kCount, width), FIELD(kCount, patch_frames), FIELD(kCount, patch_height),
+                     FIELD(kCount, patch_width), FIELD(kEnum, order), FIELD(kArray, video), FIELD(kTensorOut, tokens)});
+    }
+#undef FIELD
+  }
+
+  /// Labels, orders and rows that are out of range: the outputs may be anything, but nothing else is written.
+  void wild_indices() {
+    const int heads = 2, rows = 777, dim = 32, clusters = 50;
+    const auto fill_wild = [&](Values<int32_t>& values) {
+      const int32_t wild[] = {-1, INT32_MIN, INT32_MAX, rows, clusters, 0, 1, 1 << 20};
+      for (size_t i = 0; i < values.count; i++) values[i] = wild[random_() % 8];
+      values.array.upload();
+    };
+    Values<int32_t> labels(heads * rows), order(labels.count), offsets(heads * (clusters + 1)), init(heads * clusters);
+    Values<int32_t> sizes(init.count), best(heads), flags(heads);
+    Values<float> centroids(size_t(init.count) * dim), mse(2 * heads);
+    Values<uint8_t> map(size_t(heads) * clusters * clusters);
+    Tensor x(SVG_BF16, heads, rows, dim), out(SVG_BF16, heads, rows, dim);
+    x.fill_normal(random_);
+    fill_wild(labels);
+    svg_sort_labels_params s{sizeof s,
+                             heads,
+                             rows,
+                             clusters,
+                             0,
+                             0,
+                             0,
+                             labels.at(Side::kDevice),
+                             order.at(Side::kDevice),
+                             offsets.at(Side::kDevice)};
+    on_device("svg_sort_labels", s);
+    order.download(), offsets.download();
+    fill_wild(order);
+    for (int inverse : {0, 1}) {
+      svg_permute_rows_params p{sizeof p,
+                                SVG_BF16,
+                                heads,
+                                dim,
+                                rows,
+                                rows,
+                                inverse,
+                                x.at(Side::kDevice),
+                                out.at(Side::kDevice),
+                                order.at(Side::kDevice)};
+      on_device("svg_permute_rows", p);
+      out.array.download();
+    }
+    fill_wild(init);
+    Clusters clustering(x, clusters);
+    clustering.params.iterations = 2;
+    clustering.params.init_rows = init.at(Side::kDevice);
+    on_device("svg_kmeans", clustering.params);
+    clustering.labels.download(), clustering.sizes.download(), clustering.centroids.download();
+    for (size_t i = 0; i < centroids.count; i++) centroids[i] = float(random_() % 100) * 0.01f;
+    centroids.array.upload();
+    fill_wild(sizes);
+    svg_block_map_params b{sizeof b,
+                           heads,
+                           dim,
+                           clusters,
+                           clusters,
+                           0,
+                           3,
+                           0.5f,
+                           1,
+                           centroids.at(Side::kDevice),
+                           centroids.at(Side::kDevice),
+                           sizes.at(Side::kDevice),
+                           map.at(Side::kDevice)};
+    on_device("svg_block_map", b);
+    map.download();
+    fill_wild(labels);
+    for (int32_t dtype : {SVG_BF16, SVG_F32}) {
+      Tensor y(dtype, heads, rows, dim);
+      y.fill_normal(random_);
+      svg_profile_heads_params p{};
+      p.struct_size = sizeof p;
+      p.dtype = dtype;
+      p.heads = heads;
+      p.head_dim = dim;
+      p.rows = rows;
+      p.frames = 7;
+      p.tokens_per_frame = 111;
+      p.samples = 70;
+      p.band_blocks = 1;
+      p.scale = 1;
+      p.q = p.k = p.v = y.at(Side::kDevice);
+      p.sampled_rows = labels.at(Side::kDevice);
+      p.mse = mse.at(Side::kDevice);
+      p.best = best.at(Side::kDevice);
+      on_device("svg_profile_heads", p);
+      mse.download(), best.download();
+    }
+    expect(cudaGetLastError() == cudaSuccess, "indices out of range end in an error");
   }
 
  private:
@@ -592,6 +814,120 @@ class Checker {
     expect(error <= most, what + format(": error %.2e, expected at most %.0e", error, most));
   }
 
+  /// What a field of a params struct holds, and so how it can be wrong.
+  enum FieldKind { kCount, kZeroOrMore, kEnum, kNumber, kTensor, kTensorOut, kArray, kArrayOut, kBytesOut, kOptional };
+  struct Field {
+    const char* name;
+    size_t offset;
+    FieldKind kind;
+  };
+
+  /// Tries every field of a call that is otherwise fine.
+  template <class P>
+  void spoil_each(const char* name, const std::function<void(P&)>& set, const std::vector<Field>& fields) {
+    constexpr size_t kRoom = 32768;
+    Array memory(kRoom * (fields.size() + 1));
+    std::memset(memory.at(Side::kHost), 0, memory.bytes());
+    memory.upload();
+    const auto make = [&](Side side) {
+      P p{};
+      p.struct_size = sizeof p;
+      set(p);
+      for (size_t i = 0; i < fields.size(); i++) {
+        char* const data = memory.at<char>(side) + i * kRoom;
+        if (fields[i].kind == kTensor || fields[i].kind == kTensorOut) {
+          in<svg_heads>(p, fields[i]) = {data, 64 * 32, 32};
+        } else if (fields[i].kind >= kArray) {
+          in<void*>(p, fields[i]) = data;
+        }
+      }
+      return p;
+    };
+    expect(lib_.cuda.call(name, make(Side::kDevice)) == SVG_OK, lib_.cuda.error());
+
+    const auto refuse = [&](const std::string& text, const std::function<void(P&)>& spoil) {
+      std::string messages[2];
+      for (Side side : {Side::kHost, Side::kDevice}) {
+        P p = make(side);
+        spoil(p);
+        const Library& library = side == Side::kHost ? lib_.host : lib_.cuda;
+        const int32_t status = library.call(name, p);
+        messages[int(side)] = library.error();
+        expect(status == SVG_INVALID_ARGUMENT && library.error().find(text) != std::string::npos,
+               format("%s should refuse '%s', but answers %d with ", name, text.c_str(), status) + library.error());
+      }
+      // Both name the same value; bounds may differ, and so do addresses.
+      const auto shown = [](const std::string& message) { return message.substr(0, message.find(", expected")); };
+      const bool address = messages[0].find("0x") != std::string::npos;
+      expect(address || shown(messages[0]) == shown(messages[1]), messages[0] + " | " + messages[1]);
+    };
+    const Library* const libraries[] = {&lib_.host, &lib_.cuda};
+    for (const Library* library : libraries) {
+      expect(library->call_null(name) == SVG_INVALID_ARGUMENT &&
+                 library->error().find("params is null") != std::string::npos,
+             format("%s should refuse null params", name));
+    }
+    refuse("struct_size is", [](P& p) { p.struct_size -= 4; });
+    const Field* input = nullptr;
+    for (const Field& f : fields) {
+      const auto value = [&](const char* text) { return std::string(f.name) + text; };
+      const auto number = [&](int32_t n) {
+        refuse(f.name + format(" is %d", n), [&](P& p) { in<int32_t>(p, f) = n; });
+      };
+      switch (f.kind) {
+        case kCount:
+          number(0);
+          [[fallthrough]];
+        case kZeroOrMore:
+          number(-5);
+          break;
+        case kEnum:
+          // A type is named for what it is of, or just dtype.
+          if (std::string(f.name).find("dtype") == std::string::npos) {
+            number(-1);
+            number(99);
+          } else {
+            refuse("dtype is 3", [&](P& p) { in<int32_t>(p, f) = 3; });
+          }
+          break;
+        case kNumber:
+          refuse(value(" is nan"), [&](P& p) { in<float>(p, f) = NAN; });
+          break;
+        case kTensor:
+        case kTensorOut:
+          refuse(value(".data is null"), [&](P& p) { in<svg_heads>(p, f).data = nullptr; });
+          refuse(value(".data is 0x"), [&](P& p) { in<svg_heads>(p, f).data = at<char>(p, f) + 1; });
+          refuse(value(".row_stride is 1"), [&](P& p) { in<svg_heads>(p, f).row_stride = 1; });
+          refuse(value(".head_stride is -1"), [&](P& p) { in<svg_heads>(p, f).head_stride = -1; });
+          break;
+        case kArray:
+        case kArrayOut:
+          refuse(f.name, [&](P& p) { in<char*>(p, f) += 1; });
+          [[fallthrough]];
+        case kBytesOut:
+          refuse(f.name, [&](P& p) { in<void*>(p, f) = nullptr; });
+          break;
+        case kOptional:
+          refuse(f.name, [&](P& p) { in<char*>(p, f) += 1; });
+          break;
+      }
+      if (f.kind == kTensor || f.kind == kArray) {
+        if (input == nullptr) input = &f;
+      } else if (f.kind == kTensorOut || f.kind == kArrayOut || f.kind == kBytesOut) {
+        refuse("overlaps", [&](P& p) { at<char>(p, f) = at<char>(p, *input) + 64; });
+      }
+    }
+  }
+  template <class T, class P>
+  static T& in(P& params, const Field& field) {
+    return *reinterpret_cast<T*>(reinterpret_cast<char*>(&params) + field.offset);
+  }
+  /// The pointer of an array or a tensor, which is its first member.
+  template <class T, class P>
+  static T*& at(P& params, const Field& field) {
+    return in<T*>(params, field);
+  }
+
   template <class Params>
   void refused(const char* name, Params params, const char* text, int32_t expected,
                const std::function<void(Params&)>& spoil) {
@@ -613,6 +949,7 @@ class Checker {
       sampled.array.upload();
     }
     int frames, tokens, context;
+    float scale = 1;
     Tensor q, k, v;
     Values<int32_t> sampled, best;
     Values<float> mse;
@@ -632,7 +969,7 @@ class Checker {
       p.sink_keys = sink;
       p.band_blocks = band;
       p.samples = int32_t(problem.sampled.count);
-      p.scale = 1 / std::sqrt(float(dim));
+      p.scale = problem.scale / std::sqrt(float(dim));
       p.q = problem.q.at(side);
       p.k = problem.k.at(side);
       p.v = problem.v.at(side);
@@ -854,7 +1191,8 @@ int check_all(const Libraries& libraries, const std::string& only) {
       {"timesteps", &Checker::timesteps}, {"block_map", &Checker::block_map},
       {"profile", &Checker::profile},     {"norms", &Checker::norms},
       {"rope", &Checker::rope},           {"elementwise", &Checker::elementwise},
-      {"refusals", &Checker::refusals}};
+      {"refusals", &Checker::refusals},   {"arguments", &Checker::bad_arguments},
+      {"indices", &Checker::wild_indices}};
   for (const auto& [name, check] : all) {
     if (only.empty() || only == name) (checker.*check)();
   }

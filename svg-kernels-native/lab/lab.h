@@ -47,6 +47,9 @@ struct Library {
     }
     return reinterpret_cast<int32_t (*)(const Params*, svg_stream)>(symbol)(&params, stream);
   }
+  int32_t call_null(const char* name) const {
+    return reinterpret_cast<int32_t (*)(const void*, svg_stream)>(dlsym(handle, name))(nullptr, nullptr);
+  }
   bool has(const char* name) const { return dlsym(handle, name) != nullptr; }
   const char* text(const char* name) const { return reinterpret_cast<const char* (*)()>(dlsym(handle, name))(); }
   std::string error() const { return text("svg_last_error"); }

@@ -1,4 +1,4 @@
-// Where the elements of a patch lie in the video: svg_patchify, in both libraries.
+// Where the elements of patches lie: svg_patchify, in both libraries.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ void in_range(const char* name, int64_t value, int64_t least, int64_t most);
 struct Patches {
   int channels, frames, height, width;
   int patch_frames, patch_height, patch_width;
-  int order;  // svg_patch_order
+  int order;             // svg_patch_order
+  int tokens, elements;  // elements of a token
 
   /// Refuses what does not divide into patches.
   explicit Patches(const svg_patchify_params& p)
@@ -33,33 +34,15 @@ struct Patches {
     tokens = product("the tokens", INT32_MAX, {frames / patch_frames, height / patch_height, width / patch_width});
   }
 
-  int tokens, elements;  // elements of a token
-
-  SVG_HOST_DEVICE int64_t index(int c, int t, int h, int w) const {
+  /// Where an element of the video is in it.
+  SVG_HOST_DEVICE int64_t in_video(int c, int t, int h, int w) const {
     return ((int64_t(c) * frames + t) * height + h) * width + w;
   }
-  /// The first element of a token's patch.
-  SVG_HOST_DEVICE int64_t start(uint32_t token) const {
-    const uint32_t across = width / patch_width, down = height / patch_height;
-    const uint32_t line = token / across, x = token % across, y = line % down, t = line / down;
-    return index(0, t * patch_frames, y * patch_height, x * patch_width);
-  }
-  /// How far a token's element lies from that.
-  SVG_HOST_DEVICE int64_t offset(int element) const {
-    const auto digit = [&element](int size) {
-      const int value = element % size;
-      element /= size;
-      return value;
-    };
-    int c, t, h, w;
-    if (order == SVG_PATCH_CTHW) {
-      w = digit(patch_width), h = digit(patch_height), t = digit(patch_frames), c = element;
-    } else if (order == SVG_PATCH_THWC) {
-      c = digit(channels), w = digit(patch_width), h = digit(patch_height), t = element;
-    } else {
-      c = digit(channels), t = digit(patch_frames), w = digit(patch_width), h = element;
-    }
-    return index(c, t, h, w);
+  /// Where an element of a patch is in the token.
+  SVG_HOST_DEVICE int in_token(int c, int t, int h, int w) const {
+    if (order == SVG_PATCH_CTHW) return ((c * patch_frames + t) * patch_height + h) * patch_width + w;
+    if (order == SVG_PATCH_THWC) return ((t * patch_height + h) * patch_width + w) * channels + c;
+    return ((h * patch_width + w) * patch_frames + t) * channels + c;
   }
 
  private:

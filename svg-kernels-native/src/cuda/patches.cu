@@ -1,8 +1,9 @@
 // Video to patches and back: svg_patchify.
 //
-// Bytes: every element once in and once out. Threads go along the tokens, 16 bytes each, and gather (or scatter) the
-// elements from the rows of the video, a few neighbouring ones of each: a block's tokens are neighbours too, so whole
-// sectors come together in the caches. Where an element lies in its patch is in a table in shared memory.
+// Bytes: every element once in and once out. A thread holds 16 bytes of a token, which are a few neighbouring elements
+// from each of some rows of the video; where these lie in a patch is in a table in shared memory. To patches, a warp's
+// threads go along the tokens' memory and the caches bring together what the rows' sectors hold; from patches, each has
+// a token of its own, so that what a warp writes to a row is contiguous.
 #include "../common/patches.h"
 #include "launch.h"
 #include "vectors.cuh"
@@ -18,25 +19,41 @@ struct PatchMove {
   svg_heads tokens;
 };
 
+/// The first element of a token's patch.
+__device__ inline int64_t patch_start(const Patches& p, uint32_t token) {
+  const uint32_t across = p.width / p.patch_width, down = p.height / p.patch_height, line = token / across;
+  return p.in_video(0, line / down * p.patch_frames, line % down * p.patch_height, token % across * p.patch_width);
+}
+
 template <class T, int N, bool kInverse>
-__global__ void __launch_bounds__(kThreads) move_patches(const PatchMove m, const uint32_t count) {
-  extern __shared__ int32_t offsets[];
-  for (int i = threadIdx.x; i < m.patches.elements; i += kThreads) offsets[i] = int32_t(m.patches.offset(i));
+__global__ void __launch_bounds__(kThreads) move_patches(const PatchMove m) {
+  extern __shared__ int32_t offsets[];  // in the video, of a token's elements
+  const Patches& p = m.patches;
+  for (int i = threadIdx.x; i < p.elements; i += kThreads) {
+    const int w = i % p.patch_width, row = i / p.patch_width, h = row % p.patch_height,
+              t = row / p.patch_height % p.patch_frames, c = row / p.patch_height / p.patch_frames;
+    offsets[p.in_token(c, t, h, w)] = int32_t(p.in_video(c, t, h, w));
+  }
   __syncthreads();
-  const uint32_t pieces = m.patches.elements / N;
+  T *video = static_cast<T*>(m.video), *tokens = static_cast<T*>(m.tokens.data);
+  const uint32_t pieces = p.elements / N, count = uint32_t(p.tokens) * (kInverse ? 1 : pieces);
   for (uint32_t i = blockIdx.x * kThreads + threadIdx.x; i < count; i += gridDim.x * kThreads) {
-    const uint32_t token = i / pieces, first = i % pieces * N;
-    T* patch = static_cast<T*>(m.video) + m.patches.start(token);
-    T* row = static_cast<T*>(m.tokens.data) + int64_t(token) * m.tokens.row_stride + first;
     if constexpr (kInverse) {
-      const Vector<T, N> piece = load_streaming<N>(row);
+      T* patch = video + patch_start(p, i);
+      const T* token = tokens + i * m.tokens.row_stride;
+#pragma unroll 4
+      for (int first = 0; first < p.elements; first += N) {
+        const Vector<T, N> piece = load<N>(token + first);
 #pragma unroll
-      for (int j = 0; j < N; j++) patch[offsets[first + j]] = piece.v[j];
+        for (int j = 0; j < N; j++) patch[offsets[first + j]] = piece.v[j];
+      }
     } else {
+      const T* patch = video + patch_start(p, i / pieces);
+      const int first = i % pieces * N;
       Vector<T, N> piece;
 #pragma unroll
       for (int j = 0; j < N; j++) piece.v[j] = patch[offsets[first + j]];
-      store_streaming(row, piece);
+      store_streaming(tokens + i / pieces * m.tokens.row_stride + first, piece);
     }
   }
 }
@@ -44,13 +61,14 @@ __global__ void __launch_bounds__(kThreads) move_patches(const PatchMove m, cons
 template <class T>
 void move(const PatchMove& m, int32_t dtype, bool inverse, cudaStream_t stream) {
   constexpr int N = 16 / sizeof(T);
-  const bool vectors = m.patches.elements % N == 0 && aligned(m.tokens, dtype, 1, m.patches.tokens, 16);
-  const int64_t count = int64_t(m.patches.tokens) * (m.patches.elements / (vectors ? N : 1));
-  const int64_t most = int64_t(Device::current().processors) * 8, needed = ceil_div(count, kThreads);
+  const Patches& p = m.patches;
+  const bool vectors = p.elements % N == 0 && aligned(m.tokens, dtype, 1, p.tokens, 16);
   const auto kernel = vectors ? (inverse ? move_patches<T, N, true> : move_patches<T, N, false>)
                               : (inverse ? move_patches<T, 1, true> : move_patches<T, 1, false>);
-  launch("moving patches", kernel, uint32_t(needed < most ? needed : most), kThreads,
-         m.patches.elements * sizeof(int32_t), stream, m, count);
+  const int64_t count = inverse ? p.tokens : int64_t(p.tokens) * p.elements / (vectors ? N : 1);
+  const int64_t most = int64_t(Device::current().processors) * 8, needed = ceil_div(count, kThreads);
+  launch("moving patches", kernel, uint32_t(needed < most ? needed : most), kThreads, p.elements * sizeof(int32_t),
+         stream, m);
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ __global__ void __launch_bounds__(kThreads, 1) attend(const ProfileProblem probl
   const auto fetch = [&](int tile) {
     const int stage = tile % kStages, base = begin + tile * kKeys;
     if (base < end) {
+#pragma unroll 1
       for (int i = threadIdx.x; i < 2 * kKeys * kPieces; i += kThreads) {
         const int tensor = i / (kKeys * kPieces), key = i / kPieces % kKeys, piece = i % kPieces, row = base + key;
         const svg_heads& from = tensor == 0 ? p.k : p.v;
@@ -190,7 +191,7 @@ __global__ void __launch_bounds__(kThreads, 1) attend(const ProfileProblem probl
 }
 
 constexpr int kPlainWarps = 8;
-constexpr int kPlainColumns = 256;
+constexpr int kMaxColumns = 256;
 
 /// Any type and alignment: one warp a sample, PerLane columns a lane.
 template <class T, int PerLane>
@@ -278,19 +279,28 @@ __global__ void __launch_bounds__(kCompareWarps * 32) compare(const ProfileProbl
       total[k] += exp2_fast(weights.x - most[k]) * weights.y;
     }
   }
-  double error[2] = {0, 0};
-  for (int d = lane; d < p.head_dim; d += 32) {
-    float out[kProfiles] = {};
+  float out[kProfiles][kMaxColumns / 32] = {};
+  for (int s = 0; s < problem.splits; s++) {
+#pragma unroll
     for (int k = 0; k < kProfiles; k++) {
-#pragma unroll 4
-      for (int s = 0; s < problem.splits; s++) {
-        const float2 weights = problem.weights[part(s, k)];
-        if (weights.y > 0) out[k] += exp2_fast(weights.x - most[k]) * problem.outputs[part(s, k) * p.head_dim + d];
+      const float2 weights = problem.weights[part(s, k)];
+      if (weights.y == 0) continue;  // then there is no output
+      const float share = exp2_fast(weights.x - most[k]);
+      const float* from = problem.outputs + part(s, k) * p.head_dim;
+#pragma unroll
+      for (int i = 0; i < kMaxColumns / 32; i++) {
+        if (lane + 32 * i < p.head_dim) out[k][i] += share * from[lane + 32 * i];
       }
-      out[k] = total[k] > 0 ? out[k] / total[k] : 0;  // a row that sees no key is 0
     }
+  }
+  double error[2] = {0, 0};
+#pragma unroll
+  for (int i = 0; i < kMaxColumns / 32; i++) {
+#pragma unroll
+    for (int k = 0; k < kProfiles; k++) out[k][i] = total[k] > 0 ? out[k][i] / total[k] : 0;  // seeing no key gives 0
+#pragma unroll
     for (int mask = 0; mask < 2; mask++) {
-      const float difference = out[1 + mask] - out[0];
+      const float difference = out[1 + mask][i] - out[0][i];
       error[mask] += double(difference) * difference;
     }
   }
@@ -331,8 +341,8 @@ void launch_attend(const ProfileProblem& problem, bool matrices, int groups, cud
       return launch("attending to sampled rows", attend<T, 128>, grid, kThreads, kShared<128>, stream, problem);
     }
   }
-  const auto plain = problem.p.head_dim <= kPlainColumns / 2 ? attend_plain<T, kPlainColumns / 64>
-                                                             : attend_plain<T, kPlainColumns / 32>;
+  const auto plain =
+      problem.p.head_dim <= kMaxColumns / 2 ? attend_plain<T, kMaxColumns / 64> : attend_plain<T, kMaxColumns / 32>;
   launch("attending to sampled rows", plain, grid, kPlainWarps * 32, 0, stream, problem);
 }
 
@@ -389,8 +399,8 @@ int32_t svg_profile_heads(const svg_profile_heads_params* params, svg_stream str
     arguments.read("sampled_rows", p.sampled_rows, p.samples);
     arguments.write("mse", p.mse, 2 * int64_t(p.heads));
     arguments.write("best", p.best, p.heads);
-    if (p.head_dim > kPlainColumns) {
-      unsupported("head_dim is %d, the CUDA library profiles heads of at most %d", p.head_dim, kPlainColumns);
+    if (p.head_dim > kMaxColumns) {
+      unsupported("head_dim is %d, the CUDA library profiles heads of at most %d", p.head_dim, kMaxColumns);
     }
     if (p.samples > 65535 * kCompareWarps) {
       unsupported("samples is %d, the CUDA library takes at most %d", p.samples, 65535 * kCompareWarps);

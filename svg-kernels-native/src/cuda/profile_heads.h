@@ -87,8 +87,9 @@ __device__ inline void sort_samples(const svg_profile_heads_params& p, int first
   __syncthreads();
   if (mine < kBlockSamples) {
     int before = 0;
-    for (int i = 0; i < kBlockSamples; i++)
+    for (int i = 0; i < kBlockSamples; i++) {
       before += places[i] < places[mine] || (places[i] == places[mine] && i < mine);
+    }
     order[before] = sample;
   }
   __syncthreads();

@@ -64,11 +64,14 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (BlockRange& range : ranges) range = {INT32_MAX, INT32_MIN};
   }
   sort_samples(p, blockIdx.z * kBlockSamples, order);
+  // With the sign of the scale in the samples, the greatest product is the greatest score.
+  const uint32_t sign = p.scale < 0 ? 0x80008000 : 0;
   for (int i = threadIdx.x; i < kBlockSamples * Columns / 8; i += kThreads) {
     const int mine = i / (Columns / 8), column = i % (Columns / 8) * 8;
     const int row = sampled_row(p, min(order[mine], p.samples - 1));
     const T* from = static_cast<const T*>(p.q.data) + head * p.q.head_stride + row * p.q.row_stride + column;
-    const uint4 piece = column < p.head_dim ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
+    uint4 piece = column < p.head_dim ? *reinterpret_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
+    piece = make_uint4(piece.x ^ sign, piece.y ^ sign, piece.z ^ sign, piece.w ^ sign);
     *reinterpret_cast<uint4*>(samples + column / kPanel * kPanelBytes + swizzled(mine, column % kPanel, kPanel)) =
         piece;
   }
@@ -118,90 +121,116 @@ __global__ void __launch_bounds__(kThreads, 1)
     range = ranges[profile - 1];
     for (int r = 0; r < 2; r++) seen[r] = seen_blocks(p, sampled_row(p, min(my_sample(r), p.samples - 1)), profile);
   }
-  const float scale = p.scale * 1.4426950409f;
+  const float scale = fmaxf(fabsf(p.scale), 1e-30f) * 1.4426950409f;  // not 0, for the products with -infinity
   float most[2] = {kLeastMaximum, kLeastMaximum}, weights[2] = {0, 0}, out[Columns / 2] = {};
-  int stage = 0, parity = 0;
-  for (int base = begin; base < end; base += kKeys) {
-    const int* blocks = key_blocks + (stage * 2 + profile - 1) * kKeys;  // of the mask, where there is one
-    const char* keys = tiles + stage * 2 * L::kTileBytes;
-    barriers.full[stage].wait(parity);
-    bool any = true;
-    if (profile > 0) {
-      const int2 mine = *reinterpret_cast<const int2*>(blocks + 2 * lane);
-      any = mine.x == kAlways || mine.y == kAlways || (range.least <= mine.x && mine.x <= range.most) ||
-            (range.least <= mine.y && mine.y <= range.most);
-      any = __any_sync(0xffffffffu, any);  // the same in every warp of the group
-    }
-    if (any) {
-      float scores[kKeys / 2];
-      wgmma_hold(scores);
-      wgmma_begin();
-#pragma unroll
-      for (int step = 0; step < Columns / 16; step++) {
-        const int at = step * 16 / kPanel * kPanelBytes + step * 16 % kPanel * 2;
-        WgmmaShared<T, kKeys>::run(scores, panel_descriptor<kPanel>(shared_address(samples + at)),
-                                   panel_descriptor<kPanel>(shared_address(keys + at)), step != 0);
-      }
-      wgmma_commit();
-      wgmma_wait<0>();
-      wgmma_hold(scores);
-
-#pragma unroll
-      for (int i = 0; i < kKeys / 2; i++) scores[i] *= scale;
-      if (profile > 0) {
-#pragma unroll
-        for (int i = 0; i < kKeys / 2; i += 4) {
-          const int2 block = *reinterpret_cast<const int2*>(blocks + 2 * i + 2 * quad);
-          if (!seen[0].sees(block.x)) scores[i] = -INFINITY;
-          if (!seen[0].sees(block.y)) scores[i + 1] = -INFINITY;
-          if (!seen[1].sees(block.x)) scores[i + 2] = -INFINITY;
-          if (!seen[1].sees(block.y)) scores[i + 3] = -INFINITY;
-        }
-      }
-      if (base + kKeys > end) {
-#pragma unroll
-        for (int i = 0; i < kKeys / 2; i++) {
-          if (base + i / 4 * 8 + 2 * quad + i % 2 >= end) scores[i] = -INFINITY;
-        }
-      }
-      float top[2] = {-INFINITY, -INFINITY}, shrink[2], sums[4] = {};
-#pragma unroll
-      for (int i = 0; i < kKeys / 2; i++) top[i % 4 / 2] = fmaxf(top[i % 4 / 2], scores[i]);
-#pragma unroll
-      for (int r = 0; r < 2; r++) {
-        top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 1));
-        top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 2));
-        shrink[r] = raise(most[r], top[r]);
-      }
-      uint32_t packed_weights[kKeys / 4];
-#pragma unroll
-      for (int i = 0; i < kKeys / 2; i += 2) {
-        const float a = exp2_fast(scores[i] - most[i % 4 / 2]), b = exp2_fast(scores[i + 1] - most[i % 4 / 2]);
-        sums[i % 4] += a;
-        sums[i % 4 + 1] += b;
-        packed_weights[i / 2] = packed<T>(a, b);
-      }
-#pragma unroll
-      for (int r = 0; r < 2; r++) weights[r] = weights[r] * shrink[r] + (sums[2 * r] + sums[2 * r + 1]);
-      if (__any_sync(0xffffffffu, shrink[0] != 1 || shrink[1] != 1)) {
-#pragma unroll
-        for (int i = 0; i < Columns / 2; i++) out[i] *= shrink[i % 4 / 2];
-      }
-      wgmma_hold(out);
-      wgmma_hold(packed_weights);
-      wgmma_begin();
-#pragma unroll
-      for (int step = 0; step < kKeys / 16; step++) {
-        const uint32_t* w = packed_weights + 4 * step;
-        const uint32_t values = shared_address(keys + L::kTileBytes + step * 16 * kPanel * 2);
-        Wgmma<T, Columns, true>::run(out, w[0], w[1], w[2], w[3], transposed_descriptor(values, kPanelBytes), true);
-      }
-      wgmma_commit();
-      wgmma_wait<0>();
-      wgmma_hold(out);
-    }
-    barriers.free[stage].arrive();
+  int stage = 0, parity = 0, base = begin;
+  // The keys' blocks under the mask, where there is one.
+  const auto blocks = [&] { return key_blocks + (stage * 2 + profile - 1) * kKeys; };
+  const auto step_on = [&] {
+    base += kKeys;
     if (++stage == L::kStages) stage = 0, parity ^= 1;
+  };
+  // Waits for the tile; whether the mask allows something of it.
+  const auto visible = [&] {
+    if (base >= end) return false;
+    barriers.full[stage].wait(parity);
+    if (profile == 0) return true;
+    const int2 mine = *reinterpret_cast<const int2*>(blocks() + 2 * lane);
+    const bool any = mine.x == kAlways || mine.y == kAlways || (range.least <= mine.x && mine.x <= range.most) ||
+                     (range.least <= mine.y && mine.y <= range.most);
+    return __any_sync(0xffffffffu, any) != 0;  // the same in every warp of the group
+  };
+  float scores[kKeys / 2];
+  const auto multiply_keys = [&] {
+    const char* keys = tiles + stage * 2 * L::kTileBytes;
+#pragma unroll
+    for (int step = 0; step < Columns / 16; step++) {
+      const int at = step * 16 / kPanel * kPanelBytes + step * 16 % kPanel * 2;
+      WgmmaShared<T, kKeys>::run(scores, panel_descriptor<kPanel>(shared_address(samples + at)),
+                                 panel_descriptor<kPanel>(shared_address(keys + at)), step != 0);
+    }
+  };
+
+  // The first tile, and the next one after some that were passed over.
+  const auto seek = [&] {
+    while (base < end && !visible()) {
+      barriers.free[stage].arrive();
+      step_on();
+    }
+    wgmma_hold(scores);
+    wgmma_begin();
+    multiply_keys();
+    wgmma_commit();
+    wgmma_wait<0>();
+    wgmma_hold(scores);
+  };
+
+  seek();
+  while (base < end) {
+    if (profile > 0) {
+#pragma unroll
+      for (int i = 0; i < kKeys / 2; i += 4) {
+        const int2 block = *reinterpret_cast<const int2*>(blocks() + 2 * i + 2 * quad);
+        if (!seen[0].sees(block.x)) scores[i] = -INFINITY;
+        if (!seen[0].sees(block.y)) scores[i + 1] = -INFINITY;
+        if (!seen[1].sees(block.x)) scores[i + 2] = -INFINITY;
+        if (!seen[1].sees(block.y)) scores[i + 3] = -INFINITY;
+      }
+    }
+    if (base + kKeys > end) {
+#pragma unroll
+      for (int i = 0; i < kKeys / 2; i++) {
+        if (base + i / 4 * 8 + 2 * quad + i % 2 >= end) scores[i] = -INFINITY;
+      }
+    }
+    float top[2] = {-INFINITY, -INFINITY}, shrink[2], sums[4] = {};
+#pragma unroll
+    for (int i = 0; i < kKeys / 2; i++) top[i % 4 / 2] = fmaxf(top[i % 4 / 2], scores[i]);
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+      top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 1));
+      top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 2));
+      shrink[r] = raise(most[r], top[r] * scale);
+    }
+    uint32_t packed_weights[kKeys / 4];
+#pragma unroll
+    for (int i = 0; i < kKeys / 2; i += 2) {
+      const float a = exp2_fast(scores[i] * scale - most[i % 4 / 2]),
+                  b = exp2_fast(scores[i + 1] * scale - most[i % 4 / 2]);
+      sums[i % 4] += a;
+      sums[i % 4 + 1] += b;
+      packed_weights[i / 2] = packed<T>(a, b);
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) weights[r] = weights[r] * shrink[r] + (sums[2 * r] + sums[2 * r + 1]);
+    if (__any_sync(0xffffffffu, shrink[0] != 1 || shrink[1] != 1)) {
+#pragma unroll
+      for (int i = 0; i < Columns / 2; i++) out[i] *= shrink[i % 4 / 2];
+    }
+
+    // This tile's values and the next one's keys are multiplied together; if that one is not visible, its product goes
+    // nowhere. The search for another begins only when this tile is free: the ring may be too short for both.
+    Barrier& done = barriers.free[stage];
+    const uint32_t values = shared_address(tiles + (stage * 2 + 1) * L::kTileBytes);
+    step_on();
+    const bool follows = visible();
+    wgmma_hold(out);
+    wgmma_hold(packed_weights);
+    wgmma_hold(scores);
+    wgmma_begin();
+    multiply_keys();
+#pragma unroll
+    for (int step = 0; step < kKeys / 16; step++) {
+      const uint32_t* w = packed_weights + 4 * step;
+      Wgmma<T, Columns, true>::run(out, w[0], w[1], w[2], w[3],
+                                   transposed_descriptor(values + step * 16 * kPanel * 2, kPanelBytes), true);
+    }
+    wgmma_commit();
+    wgmma_wait<0>();
+    wgmma_hold(out);
+    wgmma_hold(scores);
+    done.arrive();
+    if (!follows) seek();
   }
 
 #pragma unroll
