@@ -21,6 +21,7 @@ int main(int count, char** arguments) {
   int failures = 0;
   const bool attention = only.empty() || only.rfind("attention", 0) == 0, others = only.empty() || !attention;
   if (what != "time" && others) failures += lab::check_all(libraries, only);
+  if (what != "time" && attention) failures += lab::check_attention(libraries, only);
   if (what != "check" && others) lab::time_all(libraries, only);
   if (what != "check" && attention) lab::time_attention(libraries, only, quick);
   return failures == 0 ? 0 : 1;

@@ -42,12 +42,6 @@ __device__ inline bool allowed(int query_block, int key_block, int band_blocks) 
   return query_block == kAlways || key_block == kAlways || abs(query_block - key_block) < band_blocks;
 }
 
-template <class T>
-__device__ inline uint32_t packed(float a, float b) {
-  const Vector<T, 2> pair{from_float<T>(a), from_float<T>(b)};
-  return *reinterpret_cast<const uint32_t*>(&pair);
-}
-
 template <class T, int Columns>
 __global__ void __launch_bounds__(kThreads) attend(const ProfileProblem problem) {
   constexpr int kPieces = Columns / 8, kGroups = Columns / 32;  // 16 bytes; 64 bytes
