@@ -255,7 +255,7 @@ struct WarpQueries {
   }
 
   /// Scores become 2^(scale (score - maximum)).
-  __device__ void soften(float scale, float lag) {
+  __device__ void soften(float scale) {
     float top[4];
     bool ahead = false;
 #pragma unroll
@@ -267,7 +267,7 @@ struct WarpQueries {
       }
       top[r] = fmaxf(top[r], __shfl_xor_sync(kAll, top[r], 1));
       top[r] = fmaxf(top[r], __shfl_xor_sync(kAll, top[r], 2));
-      ahead = ahead || top[r] > most[r] + lag;
+      ahead = ahead || (top[r] - most[r]) * scale > kLag;
     }
     if (__any_sync(kAll, ahead)) {
 #pragma unroll
@@ -353,7 +353,7 @@ struct WarpQueries {
   }
 };
 
-/// Attention of one query tile by one block. lse is null or that of the tile's rows.
+/// Attention of one query tile by one block. lse is null or (H, q_rows).
 template <class T, int Columns, class Source>
 __device__ void attend(const AttentionTensors& p, int head, Interval queries, Source source, float* lse) {
   using Rows = SharedRows<Columns>;
@@ -384,7 +384,7 @@ __device__ void attend(const AttentionTensors& p, int head, Interval queries, So
   const auto fetch = [&](const svg_heads& from, int to_slot) {
     const T* first = row_of<const T>(from, head, 0);
     const Rows to = slot_rows(to_slot);
-#pragma unroll
+#pragma unroll 4  // more would want more registers
     for (int i = 0; i < kKeys; i += kPassRows) {
       const int pass_row = threadIdx.x / kPieces, row = source.row(i / 32, i % 32 + pass_row);
       const bool there = inside && row != kNoRow;
@@ -405,7 +405,6 @@ __device__ void attend(const AttentionTensors& p, int head, Interval queries, So
   };
 
   const bool idle = warp * kWarpRows >= queries.size();
-  const float scale = p.scale * 1.4426950409f, lag = kLag / scale;
   WarpQueries<T, Columns> own;
   source.next();
   fetch(p.k, 0);
@@ -418,7 +417,7 @@ __device__ void attend(const AttentionTensors& p, int head, Interval queries, So
     if (!idle) {
       own.multiply_keys(q_rows, keys);
       source.hide(tile, own);
-      own.soften(scale, lag);
+      own.soften(p.scale * 1.4426950409f);
     }
     const Rows values = turn(p.v);
     if (!idle) own.multiply_values(values);
@@ -429,7 +428,7 @@ __device__ void attend(const AttentionTensors& p, int head, Interval queries, So
   __syncwarp();
   own.finish(q_rows);
   __syncwarp();
-  if (lse != nullptr) own.write_lse(lse, queries.size(), p.scale);
+  if (lse != nullptr) own.write_lse(lse + int64_t(head) * p.q_rows + queries.first, queries.size(), p.scale);
   for_own_pieces([&](int row, bool there) {
     Words w;
     asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
@@ -443,8 +442,7 @@ template <class T, int Columns>
 __global__ void __launch_bounds__(kThreads, 2) attend_dense(const DenseProblem p) {
   const int head = blockIdx.y;
   const Interval queries = p.tiles()[blockIdx.x];
-  float* lse = p.lse == nullptr ? nullptr : p.lse + int64_t(head) * p.tensors.q_rows + queries.first;
-  attend<T, Columns>(p.tensors, head, queries, ConsecutiveKeys(p.keys(head, queries)), lse);
+  attend<T, Columns>(p.tensors, head, queries, ConsecutiveKeys(p.keys(head, queries)), p.lse);
 }
 
 template <class T, int Columns>
