@@ -7,7 +7,8 @@ namespace svg {
 namespace {
 
 constexpr int kMaxDim = 128;
-constexpr int kMaxRows = 1 << 30;  // so that sums of two row numbers stay in int
+constexpr int kMaxRows = 1 << 30;       // so that sums of two row numbers stay in int
+constexpr int kMaxRowStride = 1 << 30;  // so that a row's bytes do
 
 /// What the three functions' parameters have in common. What the host library refuses is refused in the same words.
 template <class Params>
@@ -35,6 +36,12 @@ void check_supported(const Params& p, int q_rows, int k_rows) {
   if (p.heads > 65535) unsupported("heads is %d, the CUDA library has attention for at most 65535", p.heads);
   if (std::max(q_rows, k_rows) > kMaxRows) {
     unsupported("%d rows, the CUDA library has attention for at most %d", std::max(q_rows, k_rows), kMaxRows);
+  }
+  for (const svg_heads* t : {&p.q, &p.k, &p.v, &p.out}) {
+    if (t->row_stride >= kMaxRowStride) {
+      unsupported("a row_stride is %lld, the CUDA library has attention for less than %d", (long long)t->row_stride,
+                  kMaxRowStride);
+    }
   }
   if (p.scale < 0) unsupported("scale is %g, the CUDA library has attention for scales of at least 0", p.scale);
   require_aligned("q", p.q, p.dtype, p.heads, q_rows, 16);

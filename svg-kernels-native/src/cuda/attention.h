@@ -73,6 +73,11 @@ struct BandMask {
     return k < sink || k >= video || q >= video || (q < k ? k - q : q - k) <= half_width;
   }
 
+  /// The video keys that a query below `real` sees, besides the sink.
+  SVG_BOTH Interval band(int q) const {
+    return q >= video ? Interval{0, video} : Interval{q - half_width, q + half_width + 1};
+  }
+
   /// Whether every one of a tile's queries sees every one of the keys.
   SVG_BOTH bool allows_all(Interval queries, Interval keys) const {
     if (queries.first >= real || keys.end > real) return queries.first >= real && keys.first >= real;

@@ -28,6 +28,7 @@ constexpr int kKeys = 64;  // of a tile: their scores fit a thread's registers b
 
 /// Running maxima lag behind the true ones by up to 2^8, so that outputs are seldom rescaled.
 constexpr float kLag = 8;
+constexpr float kLog2E = 1.4426950409f;
 
 __device__ inline float exp2_approximate(float x) {
   float y;
@@ -38,6 +39,27 @@ __device__ inline float exp2_approximate(float x) {
 template <class T>
 __device__ inline T* row_of(const svg_heads& t, int64_t head, int64_t row) {
   return static_cast<T*>(t.data) + head * t.head_stride + row * t.row_stride;
+}
+
+__device__ inline void store(uint32_t shared, uint32_t word) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(shared), "r"(word) : "memory");
+}
+__device__ inline void store(uint32_t shared, const Words& w) {
+  asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(shared), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w)
+               : "memory");
+}
+__device__ inline float load_float(uint32_t shared) {
+  float x;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(shared) : "memory");
+  return x;
+}
+__device__ inline Words load(uint32_t shared) {
+  Words w;
+  asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
+               : "r"(shared)
+               : "memory");
+  return w;
 }
 
 /// Rows of Columns elements in shared memory. Piece p of 16 bytes of row r lies at p ^ r % 8, so that eight rows of one
@@ -64,137 +86,160 @@ struct SquareLane {
   }
 };
 
-// Sources of keys. tiles() is how many tiles a source has. For the loader, next() goes on to the next tile, from the
-// first on, and row() is the row at position 32 block + position of it, where block is known to the compiler and
-// position differs by lane; past the last tile there are no rows. For the scores, hide() makes -infinity of what a tile
-// lacks and of what a query must not see.
+// Sources of keys. tiles() is how many tiles a source has. prepare(), by all threads, for one tile after the other,
+// comes a barrier before full(), which says whether the tile has rows for all of its positions, and row(), which names
+// them: kNoRow where there is none, and everywhere past the last tile. hide() makes -infinity of the scores that the
+// tile lacks, and of those that a query must not see. While a tile is in use, the two after it may be prepared.
 
 /// Consecutive rows that every query sees.
 class ConsecutiveKeys {
  public:
-  __device__ explicit ConsecutiveKeys(Interval keys) : size_(keys.size()), loading_{keys.first - kKeys, keys.end} {}
+  __device__ explicit ConsecutiveKeys(Interval keys) : keys_(keys) {}
 
-  __device__ int tiles() const { return (size_ + kKeys - 1) / kKeys; }
-  __device__ void next() { loading_.first += kKeys; }
-  __device__ int row(int block, int position) const {
-    const int row = loading_.first + block * 32 + position;
-    return row < loading_.end ? row : kNoRow;
+  __device__ int tiles() const { return (keys_.size() + kKeys - 1) / kKeys; }
+  __device__ void prepare(int) const {}
+  __device__ bool full(int tile) const { return keys_.size() >= (tile + 1) * kKeys; }
+  __device__ int row(int tile, int position) const {
+    const int row = keys_.first + tile * kKeys + position;
+    return row < keys_.end ? row : kNoRow;
   }
   template <class Queries>
   __device__ void hide(int tile, Queries& queries) const {
-    queries.hide_from(size_ - tile * kKeys);
+    queries.hide_from(keys_.size() - tile * kKeys);
   }
 
  private:
-  int size_;
-  Interval loading_;
+  const Interval keys_;
 };
 
-/// SVG1's band: the intervals that the mask names for a query tile, each cut into tiles of its own.
+/// SVG1's band: the intervals that the mask names for a query tile, each cut into tiles of its own. One thread cuts;
+/// what only it needs is in shared memory, since registers are scarce.
 class BandKeys {
  public:
-  __device__ BandKeys(const BandMask& mask, Interval queries) : mask_(mask), queries_(queries) {
-    Interval found[BandMask::kMaxIntervals];
-    const int count = mask.keys(queries, found);
-#pragma unroll
-    for (int i = 0; i < BandMask::kMaxIntervals; i++) intervals_[i] = i < count ? found[i] : Interval{0, 0};
+  struct Shared {
+    Interval queries, tiles[4];
+    Interval intervals[BandMask::kMaxIntervals], rest;  // rest: what is left of the latest interval
+    int count, next, tile_count;
+  };
+
+  __device__ BandKeys(const BandMask& mask, Interval queries, Shared& shared) : mask_(mask), shared_(shared) {
+    if (threadIdx.x != 0) return;
+    shared_.queries = queries;
+    shared_.count = mask.keys(queries, shared_.intervals);
+    shared_.tile_count = 0;
+    for (int i = 0; i < shared_.count; i++) shared_.tile_count += (shared_.intervals[i].size() + kKeys - 1) / kKeys;
+    shared_.next = 0;
+    shared_.rest = {0, 0};
   }
 
-  __device__ int tiles() const {
-    int sum = 0;
-#pragma unroll
-    for (const Interval& interval : intervals_) sum += tiles_of(interval);
-    return sum;
+  __device__ int tiles() const { return shared_.tile_count; }
+  __device__ void prepare(int tile) {
+    if (threadIdx.x != 0) return;
+    Interval rest = shared_.rest;
+    if (rest.size() <= 0 && shared_.next < shared_.count) rest = shared_.intervals[shared_.next++];
+    const int end = min(rest.first + kKeys, rest.end);
+    shared_.tiles[tile % 4] = {rest.first, end};
+    shared_.rest = {end, rest.end};
   }
-  __device__ void next() { loading_ = rows_of(++loaded_); }
-  __device__ int row(int block, int position) const {
-    const int row = loading_.first + block * 32 + position;
-    return row < loading_.end ? row : kNoRow;
+  __device__ bool full(int tile) const { return rows(tile).size() == kKeys; }
+  __device__ int row(int tile, int position) const {
+    const Interval keys = rows(tile);
+    return position < keys.size() ? keys.first + position : kNoRow;
   }
   template <class Queries>
   __device__ void hide(int tile, Queries& queries) const {
-    const Interval keys = rows_of(tile);
+    const Interval keys = rows(tile);
     queries.hide_from(keys.size());
-    if (mask_.allows_all(queries_, keys)) return;
-    queries.for_each_score([&](float& score, int row, int position) {
-      if (!mask_.allows(queries_.first + row, keys.first + position)) score = -INFINITY;
+    if (mask_.allows_all(shared_.queries, keys)) return;
+    queries.hide_outside(mask_.sink - keys.first, mask_.video - keys.first, [&](int row) {
+      const Interval band = mask_.band(shared_.queries.first + row);
+      return Interval{band.first - keys.first, band.end - keys.first};
     });
   }
 
  private:
-  __device__ static int tiles_of(Interval interval) { return (interval.size() + kKeys - 1) / kKeys; }
-  __device__ Interval rows_of(int tile) const {
-    Interval result{0, 0};
-#pragma unroll
-    for (const Interval& interval : intervals_) {
-      const int first = interval.first + tile * kKeys;
-      if (tile >= 0 && first < interval.end) result = {first, min(first + kKeys, interval.end)};
-      tile -= tiles_of(interval);
-    }
-    return result;
-  }
+  __device__ const Interval& rows(int tile) const { return shared_.tiles[tile % 4]; }
 
   const BandMask& mask_;
-  Interval queries_, intervals_[BandMask::kMaxIntervals], loading_{0, 0};
-  int loaded_ = -1;
+  Shared& shared_;
 };
 
-/// SVG2's kept clusters: rows of spans, packed across their borders, so that every tile but the last is full. Each
-/// warp walks the spans, 32 at a time in its lanes.
+/// SVG2's kept clusters: rows of spans, packed across their borders, so that every tile but the last is full. One warp
+/// walks the spans, and leaves the rows of the next tile in shared memory.
 class PackedKeys {
  public:
-  __device__ PackedKeys(const int2* spans, int2 list)
-      : spans_(spans), count_(list.x), total_(list.y), lane_(threadIdx.x % 32) {
-    read_window();
+  struct Shared {
+    int rows[2][kKeys];
+    const int2* spans;
+    int count, total;     // spans, their rows
+    int2 window[32];      // of the spans, from `first` on
+    int first, at, gone;  // the current span of the window, its rows that are taken
+  };
+
+  __device__ PackedKeys(const int2* spans, int2 list, Shared& shared) : shared_(shared) {
+    if (!walks()) return;
+    shared_.spans = spans;
+    shared_.count = list.x;
+    shared_.total = list.y;
+    shared_.first = shared_.at = shared_.gone = 0;
+    read_window(0);
   }
 
-  __device__ int tiles() const { return (total_ + kKeys - 1) / kKeys; }
-  __device__ void next() {
-#pragma unroll
-    for (int& row : rows_) row = kNoRow;
-    int filled = 0;
-    while (filled < kKeys && window_ + at_ < count_) {
-      const int first = __shfl_sync(kAll, span_.x, at_), size = __shfl_sync(kAll, span_.y, at_);
-      const int taken = min(size - used_, kKeys - filled);
-#pragma unroll
-      for (int block = 0; block < kKeys / 32; block++) {
-        const int i = block * 32 + lane_ - filled;
-        if (i >= 0 && i < taken) rows_[block] = first + used_ + i;
-      }
-      filled += taken;
-      used_ += taken;
-      if (used_ < size) continue;
-      used_ = 0;
-      if (++at_ == 32) {
-        window_ += 32;
-        at_ = 0;
-        read_window();
-      }
-    }
+  __device__ int tiles() const { return (shared_.total + kKeys - 1) / kKeys; }
+  __device__ void prepare(int tile) {
+    if (walks()) walk(shared_.rows[tile % 2]);
   }
-  __device__ int row(int block, int position) const { return __shfl_sync(kAll, rows_[block], position); }
+  __device__ bool full(int tile) const { return shared_.total >= (tile + 1) * kKeys; }
+  __device__ int row(int tile, int position) const { return shared_.rows[tile % 2][position]; }
   template <class Queries>
   __device__ void hide(int tile, Queries& queries) const {
-    queries.hide_from(total_ - tile * kKeys);
+    queries.hide_from(shared_.total - tile * kKeys);
   }
 
  private:
-  __device__ void read_window() { span_ = window_ + lane_ < count_ ? spans_[window_ + lane_] : make_int2(0, 0); }
+  __device__ static bool walks() { return threadIdx.x / 32 == kWarps - 1; }
+  __device__ void read_window(int first) {
+    const int lane = threadIdx.x % 32;
+    __syncwarp();
+    shared_.window[lane] = first + lane < shared_.count ? shared_.spans[first + lane] : make_int2(0, 0);
+    __syncwarp();
+  }
+  __device__ void walk(int* rows) {
+    const int lane = threadIdx.x % 32;
+    int first = shared_.first, at = shared_.at, gone = shared_.gone, filled = 0;
+    while (filled < kKeys && first + at < shared_.count) {
+      const int2 span = shared_.window[at];
+      const int taken = min(span.y - gone, kKeys - filled);
+      for (int i = lane; i < taken; i += 32) rows[filled + i] = span.x + gone + i;
+      filled += taken;
+      gone += taken;
+      if (gone < span.y) continue;
+      gone = 0;
+      if (++at == 32) {
+        at = 0;
+        read_window(first += 32);
+      }
+    }
+    for (int i = filled + lane; i < kKeys; i += 32) rows[i] = kNoRow;
+    __syncwarp();
+    shared_.first = first;
+    shared_.at = at;
+    shared_.gone = gone;
+  }
 
-  const int2* spans_;
-  int count_, total_, lane_;
-  int window_ = 0, at_ = 0, used_ = 0;  // spans before the lanes', the current lane, its rows that are taken
-  int2 span_;
-  int rows_[kKeys / 32];  // position 32 i + lane of the tile that is being loaded
+  Shared& shared_;
 };
 
-/// The 32 queries of a warp: their scores for one tile of keys, their outputs and the state of their softmax. Row r of
-/// the four that a lane has parts of is row r / 2 * 16 + r % 2 * 8 + lane / 4 of the warp's.
-template <class T, int Columns>
+/// The 32 queries of a warp: their scores for one tile of keys, their outputs and the state of their softmax. Where a
+/// block has fewer queries than its warps could take, Parts warps have the same queries, and each takes its part of
+/// every tile of keys.
+template <class T, int Columns, int Parts>
 struct WarpQueries {
   using Rows = SharedRows<Columns>;
+  static constexpr int kPartKeys = kKeys / Parts;
 
-  float scores[2][kKeys / 8][4];
+  float scores[2][kPartKeys / 8][4];
+  uint32_t weights[2][kPartKeys / 16][4];  // as fragments of the second product
   float out[2][Columns / 8][4] = {};
   float most[4], sum[4] = {};
 
@@ -203,10 +248,16 @@ struct WarpQueries {
     for (float& m : most) m = -INFINITY;
   }
 
+  __device__ static int part() { return threadIdx.x / 32 / (kWarps / Parts); }
+  __device__ static int first_row() { return threadIdx.x / 32 % (kWarps / Parts) * kWarpRows; }
+  /// The row, in the query tile, of the lane's scores and outputs [r / 2][…][r % 2 * 2 + {0, 1}].
+  __device__ static int row(int r) { return first_row() + r / 2 * 16 + r % 2 * 8 + threadIdx.x % 32 / 4; }
+
   /// scores = q k^T
   __device__ void multiply_keys(Rows q, Rows k) {
-    const int lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * kWarpRows;
-    const SquareLane<Columns> a(q, first_row + lane % 16, lane / 16), b(k, lane % 8 + lane / 16 * 8, lane / 8 % 2);
+    const int lane = threadIdx.x % 32;
+    const SquareLane<Columns> a(q, first_row() + lane % 16, lane / 16),
+        b(k, part() * kPartKeys + lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
     for (auto& half : scores) {
 #pragma unroll
@@ -219,7 +270,7 @@ struct WarpQueries {
     for (int step = 0; step < Columns / 16; step++) {
       const Words q0 = load_matrices(a.at(0, 2 * step)), q1 = load_matrices(a.at(16, 2 * step));
 #pragma unroll
-      for (int n = 0; n < kKeys / 8; n += 2) {
+      for (int n = 0; n < kPartKeys / 8; n += 2) {
         const Words w = load_matrices(b.at(n * 8, 2 * step));
         mma<T>(scores[0][n], q0.x, q0.y, q0.z, q0.w, w.x, w.y);
         mma<T>(scores[1][n], q1.x, q1.y, q1.z, q1.w, w.x, w.y);
@@ -229,32 +280,31 @@ struct WarpQueries {
     }
   }
 
-  /// Calls body(score, row in the query tile, position in the key tile) for every score of the lane.
-  template <class Body>
-  __device__ void for_each_score(Body body) {
-    const int lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * kWarpRows;
+  /// Hides what a tile of `count` keys lacks.
+  __device__ void hide_from(int count) {
+    if (count < kKeys) hide_outside(count, kKeys, [](int) { return Interval{0, 0}; });
+  }
+
+  /// Hides positions [first, end) but for those in the interval seen(row), for a row of the query tile.
+  template <class Seen>
+  __device__ void hide_outside(int first, int end, Seen seen) {
+    const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int r = 0; r < 4; r++) {
+      const Interval in = seen(row(r));
 #pragma unroll
-      for (int n = 0; n < kKeys / 8; n++) {
+      for (int n = 0; n < kPartKeys / 8; n++) {
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-          body(scores[r / 2][n][r % 2 * 2 + i], first_row + r / 2 * 16 + r % 2 * 8 + lane / 4,
-               n * 8 + lane % 4 * 2 + i);
+          const int position = part() * kPartKeys + n * 8 + lane % 4 * 2 + i;
+          const bool hidden = position >= first && position < end && (position < in.first || position >= in.end);
+          if (hidden) scores[r / 2][n][r % 2 * 2 + i] = -INFINITY;
         }
       }
     }
   }
 
-  /// Hides what a tile of `count` keys lacks.
-  __device__ void hide_from(int count) {
-    if (count >= kKeys) return;
-    for_each_score([&](float& score, int, int position) {
-      if (position >= count) score = -INFINITY;
-    });
-  }
-
-  /// Scores become 2^(scale (score - maximum)).
+  /// weights = 2^(scale (score - maximum))
   __device__ void soften(float scale) {
     float top[4];
     bool ahead = false;
@@ -262,7 +312,7 @@ struct WarpQueries {
     for (int r = 0; r < 4; r++) {
       top[r] = scores[r / 2][0][r % 2 * 2];
 #pragma unroll
-      for (int n = 0; n < kKeys / 8; n++) {
+      for (int n = 0; n < kPartKeys / 8; n++) {
         top[r] = fmaxf(top[r], fmaxf(scores[r / 2][n][r % 2 * 2], scores[r / 2][n][r % 2 * 2 + 1]));
       }
       top[r] = fmaxf(top[r], __shfl_xor_sync(kAll, top[r], 1));
@@ -287,185 +337,256 @@ struct WarpQueries {
     for (int r = 0; r < 4; r++) {
       const float offset = most[r] == -INFINITY ? 0 : most[r] * scale;  // no key seen yet: -inf - 0, not NaN
 #pragma unroll
-      for (auto& s : scores[r / 2]) {
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          float& p = s[r % 2 * 2 + i];
-          p = exp2_approximate(p * scale - offset);
-          sum[r] += p;
-        }
+      for (int n = 0; n < kPartKeys / 8; n++) {
+        const float* s = scores[r / 2][n] + r % 2 * 2;
+        const float first = exp2_approximate(s[0] * scale - offset), second = exp2_approximate(s[1] * scale - offset);
+        sum[r] += first + second;
+        weights[r / 2][n / 2][n % 2 * 2 + r % 2] = packed<T>(first, second);
       }
     }
   }
 
-  /// out += scores v
+  /// out += weights v
   __device__ void multiply_values(Rows v) {
     const int lane = threadIdx.x % 32;
-    const SquareLane<Columns> b(v, lane % 16, lane / 16);
+    const SquareLane<Columns> b(v, part() * kPartKeys + lane % 16, lane / 16);
 #pragma unroll
-    for (int step = 0; step < kKeys / 16; step++) {
-      uint32_t p[2][4];
-#pragma unroll
-      for (int half = 0; half < 2; half++) {
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-          const float* s = scores[half][2 * step + i / 2] + i % 2 * 2;
-          p[half][i] = packed<T>(s[0], s[1]);
-        }
-      }
+    for (int step = 0; step < kPartKeys / 16; step++) {
+      const uint32_t(&p0)[4] = weights[0][step], (&p1)[4] = weights[1][step];
 #pragma unroll
       for (int n = 0; n < Columns / 8; n += 2) {
         const Words w = load_matrices_transposed(b.at(step * 16, n));
-        mma<T>(out[0][n], p[0][0], p[0][1], p[0][2], p[0][3], w.x, w.y);
-        mma<T>(out[1][n], p[1][0], p[1][1], p[1][2], p[1][3], w.x, w.y);
-        mma<T>(out[0][n + 1], p[0][0], p[0][1], p[0][2], p[0][3], w.z, w.w);
-        mma<T>(out[1][n + 1], p[1][0], p[1][1], p[1][2], p[1][3], w.z, w.w);
+        mma<T>(out[0][n], p0[0], p0[1], p0[2], p0[3], w.x, w.y);
+        mma<T>(out[1][n], p1[0], p1[1], p1[2], p1[3], w.x, w.y);
+        mma<T>(out[0][n + 1], p0[0], p0[1], p0[2], p0[3], w.z, w.w);
+        mma<T>(out[1][n + 1], p1[0], p1[1], p1[2], p1[3], w.z, w.w);
+      }
+    }
+  }
+
+  /// The words of a lane that another part of the same queries needs.
+  static constexpr int kStateWords = 8 * (Columns / 8) + 8;
+  /// Leaves them in shared memory, word by word for all lanes.
+  __device__ void leave(uint32_t shared) const {
+    shared += threadIdx.x % 32 * 4;
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+      store(shared + 2 * r * 128, __float_as_uint(most[r]));
+      store(shared + (2 * r + 1) * 128, __float_as_uint(sum[r]));
+#pragma unroll
+      for (int n = 0; n < Columns / 8; n++) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          store(shared + (8 + (r * (Columns / 8) + n) * 2 + i) * 128, __float_as_uint(out[r / 2][n][r % 2 * 2 + i]));
+        }
+      }
+    }
+  }
+  /// Adds what another part left.
+  __device__ void join(uint32_t shared, float scale) {
+    shared += threadIdx.x % 32 * 4;
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+      const float other = load_float(shared + 2 * r * 128), now = fmaxf(most[r], other);
+      const float shrink = most[r] == -INFINITY ? 0 : exp2_approximate(scale * (most[r] - now));
+      const float other_shrink = other == -INFINITY ? 0 : exp2_approximate(scale * (other - now));
+      most[r] = now;
+      sum[r] = sum[r] * shrink + load_float(shared + (2 * r + 1) * 128) * other_shrink;
+#pragma unroll
+      for (int n = 0; n < Columns / 8; n++) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          float& o = out[r / 2][n][r % 2 * 2 + i];
+          o = o * shrink + load_float(shared + (8 + (r * (Columns / 8) + n) * 2 + i) * 128) * other_shrink;
+        }
       }
     }
   }
 
   /// Normalises the outputs, and writes them to the warp's rows in shared memory.
   __device__ void finish(Rows to) {
-    const int lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * kWarpRows;
+    const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int r = 0; r < 4; r++) {
       sum[r] += __shfl_xor_sync(kAll, sum[r], 1);
       sum[r] += __shfl_xor_sync(kAll, sum[r], 2);
       const float norm = 1 / sum[r];
-      const int row = first_row + r / 2 * 16 + r % 2 * 8 + lane / 4;
 #pragma unroll
       for (int n = 0; n < Columns / 8; n++) {
         const float* o = out[r / 2][n] + r % 2 * 2;
         const uint32_t pair = sum[r] == 0 ? 0 : packed<T>(o[0] * norm, o[1] * norm);
-        asm volatile("st.shared.b32 [%0], %1;" ::"r"(to.piece(row, n) + lane % 4 * 4), "r"(pair) : "memory");
+        store(to.piece(row(r), n) + lane % 4 * 4, pair);
       }
     }
   }
 
   /// The log-sum-exp of the scaled scores, once finished, of the first `rows` rows of the query tile.
   __device__ void write_lse(float* to, int rows, float scale) const {
-    const int lane = threadIdx.x % 32, first_row = threadIdx.x / 32 * kWarpRows;
+    const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int r = 0; r < 4; r++) {
-      const int row = first_row + r / 2 * 16 + r % 2 * 8 + lane / 4;
-      if (lane % 4 == 0 && row < rows) to[row] = most[r] * scale + logf(sum[r]);
+      if (lane % 4 == 0 && row(r) < rows) to[row(r)] = most[r] * scale + logf(sum[r]);
     }
   }
 };
 
-/// Attention of one query tile by one block. lse is null or (H, q_rows).
-template <class T, int Columns, class Source>
-__device__ void attend(const AttentionTensors& p, int head, Interval queries, Source source, float* lse) {
+/// The rows of a head that a block works on. It lies in shared memory, since registers are scarce.
+struct QueryTile {
+  int head;
+  Interval rows;
+};
+
+/// Attention of one query tile, of at most kQueryTile / Parts rows, by one block. lse is null or (H, q_rows).
+template <class T, int Columns, int Parts, class Source>
+__device__ void attend(const AttentionTensors& p, const QueryTile& queries, Source source, float* lse) {
   using Rows = SharedRows<Columns>;
-  constexpr int kPieces = Rows::kPieces, kPassRows = kThreads / kPieces;
-  static_assert(32 % kPassRows == 0, "the rows of a pass lie in one block of 32 positions");
+  using Warp = WarpQueries<T, Columns, Parts>;
+  constexpr int kPieces = Rows::kPieces, kPassRows = kThreads / kPieces, kRows = kQueryTile / Parts;
+  static_assert(kKeys % kPassRows == 0, "a tile is whole passes");
   extern __shared__ __align__(256) char shared[];
   const Rows q_rows{shared_address(shared)};
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const int piece = threadIdx.x % kPieces;
+  const int piece = threadIdx.x % kPieces, pass_row = threadIdx.x / kPieces;
   const bool inside = piece * 8 < p.dim;  // columns that a narrower head lacks are zeros
 
-  // Every warp copies the rows of q and of the output that it computes with: kWarpPass at a time.
-  constexpr int kWarpPass = 32 / kPieces;
-  const auto for_own_pieces = [&](auto body) {
-#pragma unroll
-    for (int i = 0; i < kWarpRows; i += kWarpPass) {
-      const int row = warp * kWarpRows + i + lane / kPieces;
-      body(row, inside && row < queries.size());
+  if (!inside) {
+    for (int row = pass_row; row < kQueryTile + kSlots * kKeys; row += kPassRows) {
+      store(q_rows.piece(row, piece), make_uint4(0, 0, 0, 0));
     }
-  };
-  for_own_pieces([&](int row, bool there) {
-    copy_async_or_zero(q_rows.piece(row, piece),
-                       row_of<T>(p.q, head, there ? queries.first + row : 0) + (there ? piece * 8 : 0), there);
-  });
+  } else {
+    for (int row = pass_row; row < kRows; row += kPassRows) {
+      const bool there = row < queries.rows.size();
+      copy_async_or_zero(q_rows.piece(row, piece),
+                         row_of<T>(p.q, queries.head, queries.rows.first + (there ? row : 0)) + piece * 8, there);
+    }
+  }
 
+  source.prepare(0);
+  source.prepare(1);
+  __syncthreads();
   int slot = 0;  // of the ring: the next to be used
   const auto slot_rows = [&](int i) { return Rows{q_rows.base + (kQueryTile + i * kKeys) * Rows::kRowBytes}; };
-  const auto fetch = [&](const svg_heads& from, int to_slot) {
-    const T* first = row_of<const T>(from, head, 0);
+  const auto fetch = [&](const svg_heads& from, int tile, int to_slot) {
+    const char* first = reinterpret_cast<const char*>(row_of<const T>(from, queries.head, 0) + piece * 8);
+    const int row_bytes = int(from.row_stride) * 2;
     const Rows to = slot_rows(to_slot);
-#pragma unroll 4  // more would want more registers
-    for (int i = 0; i < kKeys; i += kPassRows) {
-      const int pass_row = threadIdx.x / kPieces, row = source.row(i / 32, i % 32 + pass_row);
-      const bool there = inside && row != kNoRow;
-      copy_async_or_zero(to.piece(i + pass_row, piece), there ? first + row * from.row_stride + piece * 8 : first,
-                         there);
+    if (inside && source.full(tile)) {
+#pragma unroll
+      for (int i = 0; i < kKeys; i += kPassRows) {
+        copy_async(to.piece(i + pass_row, piece), first + int64_t(source.row(tile, i + pass_row)) * row_bytes);
+      }
+    } else if (inside && tile < source.tiles()) {
+#pragma unroll 1
+      for (int i = pass_row; i < kKeys; i += kPassRows) {
+        const int row = source.row(tile, i);
+        copy_async_or_zero(to.piece(i, piece), first + int64_t(max(row, 0)) * row_bytes, row != kNoRow);
+      }
     }
     copy_async_commit();
   };
   // Waits for the ring's next tile, and fetches another one into the slot of the tile before, now that all warps are
   // through with that.
-  const auto turn = [&](const svg_heads& from) {
+  const auto turn = [&](const svg_heads& from, int tile) {
     copy_async_wait<1>();
     __syncthreads();
-    fetch(from, slot > 0 ? slot - 1 : kSlots - 1);
+    fetch(from, tile, slot > 0 ? slot - 1 : kSlots - 1);
     const Rows rows = slot_rows(slot);
     slot = slot < kSlots - 1 ? slot + 1 : 0;
     return rows;
   };
 
-  const bool idle = warp * kWarpRows >= queries.size();
-  WarpQueries<T, Columns> own;
-  source.next();
-  fetch(p.k, 0);
-  fetch(p.v, 1);
-  const int tiles = source.tiles();
+  const bool idle = Warp::first_row() >= queries.rows.size();
+  Warp own;
+  fetch(p.k, 0, 0);
+  fetch(p.v, 0, 1);
 #pragma unroll 1
-  for (int tile = 0; tile < tiles; tile++) {
-    source.next();
-    const Rows keys = turn(p.k);
+  for (int tile = 0; tile < source.tiles(); tile++) {
+    const Rows keys = turn(p.k, tile + 1);
     if (!idle) {
       own.multiply_keys(q_rows, keys);
       source.hide(tile, own);
-      own.soften(p.scale * 1.4426950409f);
+      own.soften(p.scale * kLog2E);
     }
-    const Rows values = turn(p.v);
+    const Rows values = turn(p.v, tile + 1);
     if (!idle) own.multiply_values(values);
+    source.prepare(tile + 2);
+  }
+  copy_async_wait<0>();
+  __syncthreads();
+
+  // The parts meet behind the rows where the outputs go.
+  const uint32_t states = q_rows.base + kRows * Rows::kRowBytes;
+  const auto state = [&](int part) {
+    return states + ((part - 1) * kRows + Warp::first_row()) / kWarpRows * Warp::kStateWords * 128;
+  };
+  static_assert((Parts - 1) * kRows / kWarpRows * Warp::kStateWords * 128 <=
+                    (kQueryTile - kRows + kSlots * kKeys) * Rows::kRowBytes,
+                "the states of the other parts fit behind the outputs");
+  if (Parts > 1) {
+    if (Warp::part() > 0) own.leave(state(Warp::part()));
+    __syncthreads();
+    if (Warp::part() > 0) return;
+#pragma unroll 1
+    for (int part = 1; part < Parts; part++) own.join(state(part), p.scale * kLog2E);
   }
   if (idle) return;
-
-  copy_async_wait<0>();
-  __syncwarp();
   own.finish(q_rows);
   __syncwarp();
-  if (lse != nullptr) own.write_lse(lse + int64_t(head) * p.q_rows + queries.first, queries.size(), p.scale);
-  for_own_pieces([&](int row, bool there) {
-    Words w;
-    asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
-                 : "r"(q_rows.piece(row, piece)));
-    if (there) *reinterpret_cast<Words*>(row_of<T>(p.out, head, queries.first + row) + piece * 8) = w;
-  });
+  if (lse != nullptr)
+    own.write_lse(lse + int64_t(queries.head) * p.q_rows + queries.rows.first, queries.rows.size(), p.scale);
+  for (int i = threadIdx.x % 32 / kPieces; i < kWarpRows; i += 32 / kPieces) {
+    const int row = Warp::first_row() + i;
+    if (!inside || row >= queries.rows.size()) break;
+    *reinterpret_cast<Words*>(row_of<T>(p.out, queries.head, queries.rows.first + row) + piece * 8) =
+        load(q_rows.piece(row, piece));
+  }
 }
 
 template <class T, int Columns>
 __global__ void __launch_bounds__(kThreads, 2) attend_dense(const DenseProblem p) {
-  const int head = blockIdx.y;
-  const Interval queries = p.tiles()[blockIdx.x];
-  attend<T, Columns>(p.tensors, head, queries, ConsecutiveKeys(p.keys(head, queries)), p.lse);
+  __shared__ QueryTile queries;
+  if (threadIdx.x == 0) queries = {int(blockIdx.y), p.tiles()[blockIdx.x]};
+  __syncthreads();
+  attend<T, Columns, 1>(p.tensors, queries, ConsecutiveKeys(p.keys(queries.head, queries.rows)), p.lse);
 }
 
 template <class T, int Columns>
 __global__ void __launch_bounds__(kThreads, 2) attend_band(const BandProblem p) {
-  const Interval queries = p.mask.tiles()[blockIdx.x];
-  attend<T, Columns>(p.tensors, blockIdx.y, queries, BandKeys(p.mask, queries), nullptr);
+  __shared__ QueryTile queries;
+  __shared__ BandKeys::Shared tiles;
+  if (threadIdx.x == 0) queries = {int(blockIdx.y), p.mask.tiles()[blockIdx.x]};
+  __syncthreads();
+  attend<T, Columns, 1>(p.tensors, queries, BandKeys(p.mask, queries.rows, tiles), nullptr);
 }
 
 /// Blocks stay, and draw one item after the other: heads in order, so that their keys share the L2 cache, long lists
-/// first, so that short ones fill the end.
+/// first, so that short ones fill the end. The few rows that end a cluster are several warps' each, so that they take
+/// less time than a full tile.
 template <class T, int Columns>
 __global__ void __launch_bounds__(kThreads, 2) attend_blocks(const BlocksProblem p) {
-  __shared__ int drawn;
-  const int count = *p.plan.item_count;
+  __shared__ int drawn, cluster;
+  __shared__ QueryTile queries;
+  __shared__ PackedKeys::Shared rows;
   for (;;) {
     __syncthreads();
-    if (threadIdx.x == 0) drawn = atomicAdd(p.plan.next_item, 1);
+    if (threadIdx.x == 0) {
+      drawn = atomicAdd(p.plan.next_item, 1);
+      if (drawn < *p.plan.item_count) {
+        const BlockItem item = p.plan.items[drawn];
+        queries = {item.head, {item.first, item.first + item.rows}};
+        cluster = item.cluster;
+      }
+    }
     __syncthreads();
-    if (drawn >= count) return;
-    const BlockItem item = p.plan.items[drawn];
-    const int64_t list = int64_t(item.head) * p.q_clusters + item.cluster;
-    const PackedKeys keys(p.plan.spans + list * p.plan.span_capacity, p.plan.lists[list]);
-    attend<T, Columns>(p.tensors, item.head, {item.first, item.first + item.rows}, keys, nullptr);
+    if (drawn >= *p.plan.item_count) return;
+    const int64_t list = int64_t(queries.head) * p.q_clusters + cluster;
+    const PackedKeys keys(p.plan.spans + list * p.plan.span_capacity, p.plan.lists[list], rows);
+    if (queries.rows.size() <= kQueryTile / 4) {
+      attend<T, Columns, 4>(p.tensors, queries, keys, nullptr);
+    } else if (queries.rows.size() <= kQueryTile / 2) {
+      attend<T, Columns, 2>(p.tensors, queries, keys, nullptr);
+    } else {
+      attend<T, Columns, 1>(p.tensors, queries, keys, nullptr);
+    }
   }
 }
 
