@@ -48,11 +48,6 @@ __device__ inline void store(uint32_t shared, const Words& w) {
   asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(shared), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w)
                : "memory");
 }
-__device__ inline float load_float(uint32_t shared) {
-  float x;
-  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(shared) : "memory");
-  return x;
-}
 __device__ inline Words load(uint32_t shared) {
   Words w;
   asm volatile("ld.shared.v4.b32 {%0,%1,%2,%3}, [%4];"
@@ -99,6 +94,11 @@ class ConsecutiveKeys {
   __device__ int tiles() const { return (keys_.size() + kKeys - 1) / kKeys; }
   __device__ void prepare(int) const {}
   __device__ bool full(int tile) const { return keys_.size() >= (tile + 1) * kKeys; }
+  template <int Step>
+  __device__ void rows(int tile, int position, int (&rows)[kKeys / Step]) const {
+#pragma unroll
+    for (int i = 0; i < kKeys / Step; i++) rows[i] = keys_.first + tile * kKeys + position + i * Step;
+  }
   __device__ int row(int tile, int position) const {
     const int row = keys_.first + tile * kKeys + position;
     return row < keys_.end ? row : kNoRow;
@@ -141,14 +141,20 @@ class BandKeys {
     shared_.tiles[tile % 4] = {rest.first, end};
     shared_.rest = {end, rest.end};
   }
-  __device__ bool full(int tile) const { return rows(tile).size() == kKeys; }
+  __device__ bool full(int tile) const { return keys(tile).size() == kKeys; }
+  template <int Step>
+  __device__ void rows(int tile, int position, int (&rows)[kKeys / Step]) const {
+    const int first = keys(tile).first + position;
+#pragma unroll
+    for (int i = 0; i < kKeys / Step; i++) rows[i] = first + i * Step;
+  }
   __device__ int row(int tile, int position) const {
-    const Interval keys = rows(tile);
+    const Interval keys = this->keys(tile);
     return position < keys.size() ? keys.first + position : kNoRow;
   }
   template <class Queries>
   __device__ void hide(int tile, Queries& queries) const {
-    const Interval keys = rows(tile);
+    const Interval keys = this->keys(tile);
     queries.hide_from(keys.size());
     if (mask_.allows_all(shared_.queries, keys)) return;
     queries.hide_outside(mask_.sink - keys.first, mask_.video - keys.first, [&](int row) {
@@ -158,18 +164,20 @@ class BandKeys {
   }
 
  private:
-  __device__ const Interval& rows(int tile) const { return shared_.tiles[tile % 4]; }
+  __device__ const Interval& keys(int tile) const { return shared_.tiles[tile % 4]; }
 
   const BandMask& mask_;
   Shared& shared_;
 };
 
 /// SVG2's kept clusters: rows of spans, packed across their borders, so that every tile but the last is full. One warp
-/// walks the spans, and leaves the rows of the next tile in shared memory.
+/// walks the spans, and leaves the rows of the next tiles in shared memory: a few tiles at a time, since the others
+/// wait for it.
 class PackedKeys {
  public:
+  static constexpr int kWalk = 4 * kKeys;  // positions that are looked up at a time
   struct Shared {
-    int rows[2][kKeys];
+    int rows[2 * kWalk];  // a ring
     const int2* spans;
     int count, total;     // spans, their rows
     int2 window[32];      // of the spans, from `first` on
@@ -187,10 +195,15 @@ class PackedKeys {
 
   __device__ int tiles() const { return (shared_.total + kKeys - 1) / kKeys; }
   __device__ void prepare(int tile) {
-    if (walks()) walk(shared_.rows[tile % 2]);
+    if (walks() && tile * kKeys % kWalk == 0) walk(shared_.rows + tile * kKeys % (2 * kWalk));
   }
   __device__ bool full(int tile) const { return shared_.total >= (tile + 1) * kKeys; }
-  __device__ int row(int tile, int position) const { return shared_.rows[tile % 2][position]; }
+  template <int Step>
+  __device__ void rows(int tile, int position, int (&rows)[kKeys / Step]) const {
+#pragma unroll
+    for (int i = 0; i < kKeys / Step; i++) rows[i] = row(tile, position + i * Step);
+  }
+  __device__ int row(int tile, int position) const { return shared_.rows[(tile * kKeys + position) % (2 * kWalk)]; }
   template <class Queries>
   __device__ void hide(int tile, Queries& queries) const {
     queries.hide_from(shared_.total - tile * kKeys);
@@ -207,9 +220,9 @@ class PackedKeys {
   __device__ void walk(int* rows) {
     const int lane = threadIdx.x % 32;
     int first = shared_.first, at = shared_.at, gone = shared_.gone, filled = 0;
-    while (filled < kKeys && first + at < shared_.count) {
+    while (filled < kWalk && first + at < shared_.count) {
       const int2 span = shared_.window[at];
-      const int taken = min(span.y - gone, kKeys - filled);
+      const int taken = min(span.y - gone, kWalk - filled);
       for (int i = lane; i < taken; i += 32) rows[filled + i] = span.x + gone + i;
       filled += taken;
       gone += taken;
@@ -220,7 +233,7 @@ class PackedKeys {
         read_window(first += 32);
       }
     }
-    for (int i = filled + lane; i < kKeys; i += 32) rows[i] = kNoRow;
+    for (int i = filled + lane; i < kWalk; i += 32) rows[i] = kNoRow;
     __syncwarp();
     shared_.first = first;
     shared_.at = at;
@@ -230,16 +243,13 @@ class PackedKeys {
   Shared& shared_;
 };
 
-/// The 32 queries of a warp: their scores for one tile of keys, their outputs and the state of their softmax. Where a
-/// block has fewer queries than its warps could take, Parts warps have the same queries, and each takes its part of
-/// every tile of keys.
-template <class T, int Columns, int Parts>
+/// The 32 queries of a warp: their scores for one tile of keys, their outputs and the state of their softmax.
+template <class T, int Columns>
 struct WarpQueries {
   using Rows = SharedRows<Columns>;
-  static constexpr int kPartKeys = kKeys / Parts;
 
-  float scores[2][kPartKeys / 8][4];
-  uint32_t weights[2][kPartKeys / 16][4];  // as fragments of the second product
+  float scores[2][kKeys / 8][4];
+  uint32_t weights[2][kKeys / 16][4];  // as fragments of the second product
   float out[2][Columns / 8][4] = {};
   float most[4], sum[4] = {};
 
@@ -248,16 +258,14 @@ struct WarpQueries {
     for (float& m : most) m = -INFINITY;
   }
 
-  __device__ static int part() { return threadIdx.x / 32 / (kWarps / Parts); }
-  __device__ static int first_row() { return threadIdx.x / 32 % (kWarps / Parts) * kWarpRows; }
+  __device__ static int first_row() { return threadIdx.x / 32 * kWarpRows; }
   /// The row, in the query tile, of the lane's scores and outputs [r / 2][…][r % 2 * 2 + {0, 1}].
   __device__ static int row(int r) { return first_row() + r / 2 * 16 + r % 2 * 8 + threadIdx.x % 32 / 4; }
 
   /// scores = q k^T
   __device__ void multiply_keys(Rows q, Rows k) {
     const int lane = threadIdx.x % 32;
-    const SquareLane<Columns> a(q, first_row() + lane % 16, lane / 16),
-        b(k, part() * kPartKeys + lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    const SquareLane<Columns> a(q, first_row() + lane % 16, lane / 16), b(k, lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
     for (auto& half : scores) {
 #pragma unroll
@@ -270,7 +278,7 @@ struct WarpQueries {
     for (int step = 0; step < Columns / 16; step++) {
       const Words q0 = load_matrices(a.at(0, 2 * step)), q1 = load_matrices(a.at(16, 2 * step));
 #pragma unroll
-      for (int n = 0; n < kPartKeys / 8; n += 2) {
+      for (int n = 0; n < kKeys / 8; n += 2) {
         const Words w = load_matrices(b.at(n * 8, 2 * step));
         mma<T>(scores[0][n], q0.x, q0.y, q0.z, q0.w, w.x, w.y);
         mma<T>(scores[1][n], q1.x, q1.y, q1.z, q1.w, w.x, w.y);
@@ -293,10 +301,10 @@ struct WarpQueries {
     for (int r = 0; r < 4; r++) {
       const Interval in = seen(row(r));
 #pragma unroll
-      for (int n = 0; n < kPartKeys / 8; n++) {
+      for (int n = 0; n < kKeys / 8; n++) {
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-          const int position = part() * kPartKeys + n * 8 + lane % 4 * 2 + i;
+          const int position = n * 8 + lane % 4 * 2 + i;
           const bool hidden = position >= first && position < end && (position < in.first || position >= in.end);
           if (hidden) scores[r / 2][n][r % 2 * 2 + i] = -INFINITY;
         }
@@ -312,7 +320,7 @@ struct WarpQueries {
     for (int r = 0; r < 4; r++) {
       top[r] = scores[r / 2][0][r % 2 * 2];
 #pragma unroll
-      for (int n = 0; n < kPartKeys / 8; n++) {
+      for (int n = 0; n < kKeys / 8; n++) {
         top[r] = fmaxf(top[r], fmaxf(scores[r / 2][n][r % 2 * 2], scores[r / 2][n][r % 2 * 2 + 1]));
       }
       top[r] = fmaxf(top[r], __shfl_xor_sync(kAll, top[r], 1));
@@ -337,7 +345,7 @@ struct WarpQueries {
     for (int r = 0; r < 4; r++) {
       const float offset = most[r] == -INFINITY ? 0 : most[r] * scale;  // no key seen yet: -inf - 0, not NaN
 #pragma unroll
-      for (int n = 0; n < kPartKeys / 8; n++) {
+      for (int n = 0; n < kKeys / 8; n++) {
         const float* s = scores[r / 2][n] + r % 2 * 2;
         const float first = exp2_approximate(s[0] * scale - offset), second = exp2_approximate(s[1] * scale - offset);
         sum[r] += first + second;
@@ -349,9 +357,9 @@ struct WarpQueries {
   /// out += weights v
   __device__ void multiply_values(Rows v) {
     const int lane = threadIdx.x % 32;
-    const SquareLane<Columns> b(v, part() * kPartKeys + lane % 16, lane / 16);
+    const SquareLane<Columns> b(v, lane % 16, lane / 16);
 #pragma unroll
-    for (int step = 0; step < kPartKeys / 16; step++) {
+    for (int step = 0; step < kKeys / 16; step++) {
       const uint32_t(&p0)[4] = weights[0][step], (&p1)[4] = weights[1][step];
 #pragma unroll
       for (int n = 0; n < Columns / 8; n += 2) {
@@ -360,45 +368,6 @@ struct WarpQueries {
         mma<T>(out[1][n], p1[0], p1[1], p1[2], p1[3], w.x, w.y);
         mma<T>(out[0][n + 1], p0[0], p0[1], p0[2], p0[3], w.z, w.w);
         mma<T>(out[1][n + 1], p1[0], p1[1], p1[2], p1[3], w.z, w.w);
-      }
-    }
-  }
-
-  /// The words of a lane that another part of the same queries needs.
-  static constexpr int kStateWords = 8 * (Columns / 8) + 8;
-  /// Leaves them in shared memory, word by word for all lanes.
-  __device__ void leave(uint32_t shared) const {
-    shared += threadIdx.x % 32 * 4;
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-      store(shared + 2 * r * 128, __float_as_uint(most[r]));
-      store(shared + (2 * r + 1) * 128, __float_as_uint(sum[r]));
-#pragma unroll
-      for (int n = 0; n < Columns / 8; n++) {
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          store(shared + (8 + (r * (Columns / 8) + n) * 2 + i) * 128, __float_as_uint(out[r / 2][n][r % 2 * 2 + i]));
-        }
-      }
-    }
-  }
-  /// Adds what another part left.
-  __device__ void join(uint32_t shared, float scale) {
-    shared += threadIdx.x % 32 * 4;
-#pragma unroll
-    for (int r = 0; r < 4; r++) {
-      const float other = load_float(shared + 2 * r * 128), now = fmaxf(most[r], other);
-      const float shrink = most[r] == -INFINITY ? 0 : exp2_approximate(scale * (most[r] - now));
-      const float other_shrink = other == -INFINITY ? 0 : exp2_approximate(scale * (other - now));
-      most[r] = now;
-      sum[r] = sum[r] * shrink + load_float(shared + (2 * r + 1) * 128) * other_shrink;
-#pragma unroll
-      for (int n = 0; n < Columns / 8; n++) {
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          float& o = out[r / 2][n][r % 2 * 2 + i];
-          o = o * shrink + load_float(shared + (8 + (r * (Columns / 8) + n) * 2 + i) * 128) * other_shrink;
-        }
       }
     }
   }
@@ -436,12 +405,12 @@ struct QueryTile {
   Interval rows;
 };
 
-/// Attention of one query tile, of at most kQueryTile / Parts rows, by one block. lse is null or (H, q_rows).
-template <class T, int Columns, int Parts, class Source>
+/// Attention of one query tile by one block. lse is null or (H, q_rows).
+template <class T, int Columns, class Source>
 __device__ void attend(const AttentionTensors& p, const QueryTile& queries, Source source, float* lse) {
   using Rows = SharedRows<Columns>;
-  using Warp = WarpQueries<T, Columns, Parts>;
-  constexpr int kPieces = Rows::kPieces, kPassRows = kThreads / kPieces, kRows = kQueryTile / Parts;
+  using Warp = WarpQueries<T, Columns>;
+  constexpr int kPieces = Rows::kPieces, kPassRows = kThreads / kPieces;
   static_assert(kKeys % kPassRows == 0, "a tile is whole passes");
   extern __shared__ __align__(256) char shared[];
   const Rows q_rows{shared_address(shared)};
@@ -453,7 +422,7 @@ __device__ void attend(const AttentionTensors& p, const QueryTile& queries, Sour
       store(q_rows.piece(row, piece), make_uint4(0, 0, 0, 0));
     }
   } else {
-    for (int row = pass_row; row < kRows; row += kPassRows) {
+    for (int row = pass_row; row < kQueryTile; row += kPassRows) {
       const bool there = row < queries.rows.size();
       copy_async_or_zero(q_rows.piece(row, piece),
                          row_of<T>(p.q, queries.head, queries.rows.first + (there ? row : 0)) + piece * 8, there);
@@ -470,9 +439,11 @@ __device__ void attend(const AttentionTensors& p, const QueryTile& queries, Sour
     const int row_bytes = int(from.row_stride) * 2;
     const Rows to = slot_rows(to_slot);
     if (inside && source.full(tile)) {
+      int rows[kKeys / kPassRows];
+      source.template rows<kPassRows>(tile, pass_row, rows);
 #pragma unroll
-      for (int i = 0; i < kKeys; i += kPassRows) {
-        copy_async(to.piece(i + pass_row, piece), first + int64_t(source.row(tile, i + pass_row)) * row_bytes);
+      for (int i = 0; i < kKeys / kPassRows; i++) {
+        copy_async(to.piece(pass_row + i * kPassRows, piece), first + int64_t(rows[i]) * row_bytes);
       }
     } else if (inside && tile < source.tiles()) {
 #pragma unroll 1
@@ -511,23 +482,6 @@ __device__ void attend(const AttentionTensors& p, const QueryTile& queries, Sour
     source.prepare(tile + 2);
   }
   copy_async_wait<0>();
-  __syncthreads();
-
-  // The parts meet behind the rows where the outputs go.
-  const uint32_t states = q_rows.base + kRows * Rows::kRowBytes;
-  const auto state = [&](int part) {
-    return states + ((part - 1) * kRows + Warp::first_row()) / kWarpRows * Warp::kStateWords * 128;
-  };
-  static_assert((Parts - 1) * kRows / kWarpRows * Warp::kStateWords * 128 <=
-                    (kQueryTile - kRows + kSlots * kKeys) * Rows::kRowBytes,
-                "the states of the other parts fit behind the outputs");
-  if (Parts > 1) {
-    if (Warp::part() > 0) own.leave(state(Warp::part()));
-    __syncthreads();
-    if (Warp::part() > 0) return;
-#pragma unroll 1
-    for (int part = 1; part < Parts; part++) own.join(state(part), p.scale * kLog2E);
-  }
   if (idle) return;
   own.finish(q_rows);
   __syncwarp();
@@ -546,7 +500,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend_dense(const DenseProblem p
   __shared__ QueryTile queries;
   if (threadIdx.x == 0) queries = {int(blockIdx.y), p.tiles()[blockIdx.x]};
   __syncthreads();
-  attend<T, Columns, 1>(p.tensors, queries, ConsecutiveKeys(p.keys(queries.head, queries.rows)), p.lse);
+  attend<T, Columns>(p.tensors, queries, ConsecutiveKeys(p.keys(queries.head, queries.rows)), p.lse);
 }
 
 template <class T, int Columns>
@@ -555,12 +509,11 @@ __global__ void __launch_bounds__(kThreads, 2) attend_band(const BandProblem p) 
   __shared__ BandKeys::Shared tiles;
   if (threadIdx.x == 0) queries = {int(blockIdx.y), p.mask.tiles()[blockIdx.x]};
   __syncthreads();
-  attend<T, Columns, 1>(p.tensors, queries, BandKeys(p.mask, queries.rows, tiles), nullptr);
+  attend<T, Columns>(p.tensors, queries, BandKeys(p.mask, queries.rows, tiles), nullptr);
 }
 
 /// Blocks stay, and draw one item after the other: heads in order, so that their keys share the L2 cache, long lists
-/// first, so that short ones fill the end. The few rows that end a cluster are several warps' each, so that they take
-/// less time than a full tile.
+/// first, so that short ones fill the end.
 template <class T, int Columns>
 __global__ void __launch_bounds__(kThreads, 2) attend_blocks(const BlocksProblem p) {
   __shared__ int drawn, cluster;
@@ -580,13 +533,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend_blocks(const BlocksProblem
     if (drawn >= *p.plan.item_count) return;
     const int64_t list = int64_t(queries.head) * p.q_clusters + cluster;
     const PackedKeys keys(p.plan.spans + list * p.plan.span_capacity, p.plan.lists[list], rows);
-    if (queries.rows.size() <= kQueryTile / 4) {
-      attend<T, Columns, 4>(p.tensors, queries, keys, nullptr);
-    } else if (queries.rows.size() <= kQueryTile / 2) {
-      attend<T, Columns, 2>(p.tensors, queries, keys, nullptr);
-    } else {
-      attend<T, Columns, 1>(p.tensors, queries, keys, nullptr);
-    }
+    attend<T, Columns>(p.tensors, queries, keys, nullptr);
   }
 }
 
