@@ -186,10 +186,12 @@ class PackedKeys {
 
   __device__ PackedKeys(const int2* spans, int2 list, Shared& shared) : shared_(shared) {
     if (!walks()) return;
-    shared_.spans = spans;
-    shared_.count = list.x;
-    shared_.total = list.y;
-    shared_.first = shared_.at = shared_.gone = 0;
+    if (threadIdx.x % 32 == 0) {
+      shared_.spans = spans;
+      shared_.count = list.x;
+      shared_.total = list.y;
+      shared_.first = shared_.at = shared_.gone = 0;
+    }
     read_window(0);
   }
 
@@ -235,6 +237,7 @@ class PackedKeys {
     }
     for (int i = filled + lane; i < kWalk; i += 32) rows[i] = kNoRow;
     __syncwarp();
+    if (lane > 0) return;
     shared_.first = first;
     shared_.at = at;
     shared_.gone = gone;
@@ -482,6 +485,7 @@ __device__ void attend(const AttentionTensors& p, const QueryTile& queries, Sour
     source.prepare(tile + 2);
   }
   copy_async_wait<0>();
+  __syncthreads();  // without tiles, q may be on its way until here
   if (idle) return;
   own.finish(q_rows);
   __syncwarp();
