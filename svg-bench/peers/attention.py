@@ -1,8 +1,12 @@
 """Times PyTorch's attention as a peer of svg_attention_*: cuDNN and FlashAttention-2 (dense), flex attention (SVG1's band).
 
+SVG2 has no peer that does the same work here: it is held against the time that cuDNN's dense attention of as many heads
+takes per allowed pair.
+
 Needs: PyTorch 2.5 or later with CUDA and cuDNN; flex attention also Triton and a C++ compiler.
 Usage: python3 attention.py [--quick] [cudnn] [flash] [flex]    (no names: all; --quick: one shape each)
-Prints one JSON object a line: benchmark, params, peer, peer_ms (median of events), rate (4 D TFLOP/s per allowed pair).
+Prints one JSON object a line: benchmark, params, peer, peer_ms (median of events), rate (4 D TFLOP/s per allowed pair),
+and the card.
 """
 import json
 import statistics
@@ -13,7 +17,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 DIM = 128
-DENSE = [(40, 75_600, 75_600), (24, 119_056, 119_056), (40, 75_600, 512)]  # heads, queries, keys
+DENSE = [  # heads, queries, keys
+    (40, 75_600, 75_600),
+    (24, 119_056, 119_056),
+    (32, 56_320, 56_320),
+    (12, 32_760, 32_760),
+    (40, 75_600, 512),
+]
+BLOCKS = [(40, 75_600, 300, 1000), (24, 118_800, 400, 1000)]  # heads, tokens, query clusters, key clusters
+DENSITIES = [0.15, 0.25, 0.3, 0.5]
 BAND = (40, 21, 3600, 12_416)  # heads, frames, tokens a frame, half width: Wan at 720p, density .30 requested, .340 achieved
 BACKENDS = {"cudnn": ("cuDNN", SDPBackend.CUDNN_ATTENTION), "flash": ("FlashAttention-2", SDPBackend.FLASH_ATTENTION)}
 
@@ -49,7 +61,18 @@ def dense(name, shapes):
         with sdpa_kernel(backend):
             ms = median_ms(lambda: scaled_dot_product_attention(q, k, v), 5 if keys > 4096 else 20)
         params = {"heads": heads, "queries": queries, "keys": keys, "dim": DIM, "dtype": "bf16"}
-        report("attention_dense", params, peer, ms, heads * queries * keys)
+        report("dense", params, peer, ms, heads * queries * keys)
+        if name == "cudnn" and queries == keys:
+            blocks(heads, ms / (heads * queries * keys))
+
+
+def blocks(dense_heads, ms_per_pair):
+    for heads, tokens, queries, keys in BLOCKS:
+        for density in DENSITIES if heads == dense_heads else []:
+            params = {"heads": heads, "tokens": tokens, "dim": DIM, "query_clusters": queries, "key_clusters": keys}
+            params |= {"density": density, "dtype": "bf16"}
+            pairs = heads * tokens**2 * density
+            report("svg2", params, "cuDNN dense, per allowed pair", pairs * ms_per_pair, pairs)
 
 
 def flex():
@@ -67,7 +90,7 @@ def flex():
     ms = median_ms(lambda: compiled(q, k, v, block_mask=mask), 5)
     params = {"heads": heads, "tokens": tokens, "dim": DIM, "half_width": half_width, "sink_keys": frame_tokens}
     params |= {"density": round(pairs / heads / tokens**2, 3), "dtype": "bf16"}
-    report("attention_band", params, "flex attention", ms, pairs)
+    report("svg1", params, "flex attention", ms, pairs)
 
 
 def main():
