@@ -70,7 +70,8 @@ SVG_API const char* svg_last_error(void);
 /*
  * Dense attention: out = softmax(scale * q k^T) v.
  * split > 0 keeps two groups apart: rows and keys [0, split) see only each other, and so do those from split on
- * (needs q_rows == k_rows); 0 means one group.
+ * (needs q_rows == k_rows); 0 means one group. Where k_lengths is given, no row of head h sees the keys from
+ * k_lengths[h] on.
  */
 typedef struct svg_attention_dense_params {
   uint32_t struct_size;
@@ -82,7 +83,8 @@ typedef struct svg_attention_dense_params {
   int32_t split;
   float scale;
   svg_heads q, k, v, out;
-  float* lse; /* (H, q_rows) log-sum-exp of the scaled scores, or NULL */
+  const int32_t* k_lengths; /* (H), each 0 to k_rows, or NULL: all keys */
+  float* lse;               /* (H, q_rows) log-sum-exp of the scaled scores (-infinity: no key), or NULL */
 } svg_attention_dense_params;
 SVG_API int32_t svg_attention_dense(const svg_attention_dense_params* params, svg_stream stream);
 

@@ -1,19 +1,15 @@
 // Every function of the CUDA library against the host library: odd sizes, random inputs, poisoned outputs, and refused
 // arguments.
 #include <algorithm>
-#include <cstdarg>
 
-#include "lab.h"
+#include "checking.h"
 
 namespace lab {
 namespace {
 
-class Checker {
+class FunctionChecker : public Checker {
  public:
-  explicit Checker(const Libraries& libraries) : lib_(libraries) {}
-
-  int failures() const { return failures_; }
-  void report() const { std::printf("checks: %d passed, %d failed\n", passed_, failures_); }
+  using Checker::Checker;
 
   void kmeans() {
     struct Shape {
@@ -714,44 +710,6 @@ class Checker {
   }
 
  private:
-  static std::string format(const char* text, ...) __attribute__((format(printf, 1, 2))) {
-    char buffer[256];
-    va_list values;
-    va_start(values, text);
-    std::vsnprintf(buffer, sizeof buffer, text, values);
-    va_end(values);
-    return buffer;
-  }
-
-  void expect(bool holds, const std::string& what) {
-    holds ? passed_++ : failures_++;
-    if (!holds) std::printf("FAIL: %s\n", what.c_str());
-  }
-
-  /// Runs the function in both libraries; make(side) gives the params with that side's pointers.
-  template <class Make>
-  bool both(const char* name, Make make) {
-    bool fine = true;
-    for (Side side : {Side::kHost, Side::kDevice}) {
-      auto params = make(side);
-      params.struct_size = sizeof params;
-      const Library& library = side == Side::kHost ? lib_.host : lib_.cuda;
-      const int32_t status = library.call(name, params);
-      if (status != SVG_OK) {
-        expect(false, format("%s answers %d on the %s: ", name, status, side == Side::kHost ? "host" : "device") +
-                          library.error());
-        fine = false;
-      }
-    }
-    const cudaError_t result = cudaDeviceSynchronize();
-    if (result != cudaSuccess) {
-      std::printf("FAIL: %s: %s\n", name, cudaGetErrorString(result));
-      std::exit(1);
-    }
-    return fine;
-  }
-
-  static double of(Tensor& t, int h, int r, int d) { return get(t.array.at(Side::kHost), t.dtype, t.index(h, r, d)); }
   static double rounding(int32_t dtype) { return dtype == SVG_F32 ? 3e-6 : dtype == SVG_F16 ? 5e-4 : 4e-3; }
   template <class Value>
   static void each(Tensor& t, Value value) {
@@ -762,11 +720,6 @@ class Checker {
         }
       }
     }
-  }
-
-  template <class Params>
-  void on_device(const char* name, const Params& params) {
-    if (lib_.cuda.call(name, params) != SVG_OK) expect(false, lib_.cuda.error());
   }
 
   template <class Params>
@@ -926,16 +879,6 @@ class Checker {
   template <class T, class P>
   static T*& at(P& params, const Field& field) {
     return in<T*>(params, field);
-  }
-
-  template <class Params>
-  void refused(const char* name, Params params, const char* text, int32_t expected,
-               const std::function<void(Params&)>& spoil) {
-    spoil(params);
-    const int32_t status = lib_.cuda.call(name, params);
-    const std::string message = lib_.cuda.error();
-    expect(status == expected && message.find(text) != std::string::npos,
-           format("%s should answer %d with '%s', but answers %d with ", name, expected, text, status) + message);
   }
 
   /// A problem of svg_profile_heads with random tensors and rows.
@@ -1175,24 +1118,20 @@ class Checker {
     expect(std::sqrt(error / norm) < 1e-6,
            what + format(": centroids are off their means by %.2e", std::sqrt(error / norm)));
   }
-
-  const Libraries& lib_;
-  std::mt19937 random_{20250301};
-  int passed_ = 0, failures_ = 0;
 };
 
 }  // namespace
 
 int check_all(const Libraries& libraries, const std::string& only) {
-  Checker checker(libraries);
-  const std::pair<const char*, void (Checker::*)()> all[] = {
-      {"kmeans", &Checker::kmeans},       {"sort_labels", &Checker::sort_labels},
-      {"rows", &Checker::rows_in_order},  {"patches", &Checker::patches},
-      {"timesteps", &Checker::timesteps}, {"block_map", &Checker::block_map},
-      {"profile", &Checker::profile},     {"norms", &Checker::norms},
-      {"rope", &Checker::rope},           {"elementwise", &Checker::elementwise},
-      {"refusals", &Checker::refusals},   {"arguments", &Checker::bad_arguments},
-      {"indices", &Checker::wild_indices}};
+  FunctionChecker checker(libraries);
+  const std::pair<const char*, void (FunctionChecker::*)()> all[] = {
+      {"kmeans", &FunctionChecker::kmeans},       {"sort_labels", &FunctionChecker::sort_labels},
+      {"rows", &FunctionChecker::rows_in_order},  {"patches", &FunctionChecker::patches},
+      {"timesteps", &FunctionChecker::timesteps}, {"block_map", &FunctionChecker::block_map},
+      {"profile", &FunctionChecker::profile},     {"norms", &FunctionChecker::norms},
+      {"rope", &FunctionChecker::rope},           {"elementwise", &FunctionChecker::elementwise},
+      {"refusals", &FunctionChecker::refusals},   {"arguments", &FunctionChecker::bad_arguments},
+      {"indices", &FunctionChecker::wild_indices}};
   for (const auto& [name, check] : all) {
     if (only.empty() || only == name) (checker.*check)();
   }

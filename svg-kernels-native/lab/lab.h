@@ -164,5 +164,7 @@ struct Libraries {
 /// Checks every function; returns the number of failures.
 int check_all(const Libraries& libraries, const std::string& only);
 void time_all(const Libraries& libraries, const std::string& only);
+int check_attention(const Libraries& libraries, const std::string& only);
+void time_attention(const Libraries& libraries, const std::string& only, bool quick);
 
 }  // namespace lab

@@ -11,8 +11,14 @@ namespace svg {
 __device__ inline uint32_t shared_address(const void* p) { return uint32_t(__cvta_generic_to_shared(p)); }
 
 /// 16 bytes from global to shared memory.
-__device__ inline void copy_async(void* shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+__device__ inline void copy_async(uint32_t shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+}
+__device__ inline void copy_async(void* shared, const void* global) { copy_async(shared_address(shared), global); }
+/// The same, or zeros in place of what is not there (then global is any valid address).
+__device__ inline void copy_async_or_zero(uint32_t shared, const void* global, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(there ? 16 : 0)
+               : "memory");
 }
 /// The same, or zeros in place of what is not there (then global is any valid address).
 __device__ inline void copy_async_or_zero(uint32_t shared, const void* global, bool there) {

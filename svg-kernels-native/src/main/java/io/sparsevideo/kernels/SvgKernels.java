@@ -116,8 +116,29 @@ public final class SvgKernels {
    */
   public void attentionDense(
       Heads q, Heads k, Heads v, Heads out, float scale, int split, MemorySegment lse) {
+    attentionDense(q, k, v, out, scale, split, null, lse);
+  }
+
+  /**
+   * The same with a length of the keys for every head, so that the rest may hold anything.
+   *
+   * @param kLengths (H), each 0 to Sk: no row of head h sees the keys from kLengths[h] on; or null
+   *     for all keys. A row that sees no key becomes zeros, its log-sum-exp -infinity
+   */
+  public void attentionDense(
+      Heads q,
+      Heads k,
+      Heads v,
+      Heads out,
+      float scale,
+      int split,
+      MemorySegment kLengths,
+      MemorySegment lse) {
     Call call = new Call(Function.ATTENTION_DENSE);
     call.attention(q, k, v, out);
+    if (kLengths != null) {
+      call.input("kLengths", kLengths, 4, q.heads());
+    }
     if (lse != null) {
       call.output("lse", lse, 4, q.heads(), q.rows());
     }
@@ -135,8 +156,9 @@ public final class SvgKernels {
       set(svg_attention_dense_params.k(p), k);
       set(svg_attention_dense_params.v(p), v);
       set(svg_attention_dense_params.out(p), out);
+      svg_attention_dense_params.k_lengths(p, orNull(kLengths));
       svg_attention_dense_params.lse(p, orNull(lse));
-      call.run(p, q, k, v, out, lse);
+      call.run(p, q, k, v, out, kLengths, lse);
     }
   }
 
