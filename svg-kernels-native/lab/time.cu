@@ -1,5 +1,7 @@
 // Times at the sizes that matter, by CUDA events, beside a device-to-device copy of the same run.
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 #include "lab.h"
 
@@ -34,7 +36,7 @@ struct Device {
       CUDA_OK(cudaGetLastError());
     }
   }
-  Device(const Device&) = delete;
+  Device(Device&& other) : data(std::exchange(other.data, nullptr)), count(other.count) {}
   ~Device() { cudaFree(data); }
   T* data;
   int64_t count;
@@ -45,6 +47,7 @@ class Timer {
   Timer(const Libraries& libraries, const std::string& only) : cuda_(libraries.cuda), only_(only) {
     CUDA_OK(cudaStreamCreate(&stream_));
     for (cudaEvent_t& event : events_) CUDA_OK(cudaEventCreate(&event));
+    CUDA_OK(cudaMalloc(&flushed_, kFlush));
     Device<uint8_t> from(1ll << 30, 0), to(1ll << 30, 0);
     CUDA_OK(cudaMemset(from.data, 0x5a, from.count));
     const double ms = median(
@@ -123,14 +126,7 @@ class Timer {
     const int64_t size = int64_t(heads) * rows * 128;
     if (!wanted("permute_rows") && !wanted("video_layout")) return;
     Device<__nv_bfloat16> src(size, 5), dst(size);
-    std::vector<int32_t> host(size_t(heads) * rows);
-    std::mt19937 random(3);
-    for (int h = 0; h < heads; h++) {
-      for (int i = 0; i < rows; i++) host[size_t(h) * rows + i] = i;
-      std::shuffle(&host[size_t(h) * rows], &host[size_t(h) * rows] + rows, random);
-    }
-    Device<int32_t> order(host.size()), transform(heads);
-    CUDA_OK(cudaMemcpy(order.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    const Device<int32_t> order = orders(heads, rows), transform(heads);
     CUDA_OK(cudaMemset(transform.data, 1, heads * 4));
     for (int inverse : {0, 1}) {
       svg_permute_rows_params p{};
@@ -144,7 +140,7 @@ class Timer {
       p.dst = {dst.data, int64_t(rows) * 128, 128};
       p.order = order.data;
       print(text("permute_rows 40x75600x128, inverse %d", inverse), median(15, [&] { run("svg_permute_rows", p); }),
-            4.0 * size + 4.0 * host.size());
+            4.0 * size + 4.0 * order.count);
       svg_video_layout_params v{};
       v.struct_size = sizeof v;
       v.dtype = SVG_BF16;
@@ -226,11 +222,8 @@ class Timer {
       const int64_t size = int64_t(s.rows) * s.width;
       const std::string shape = text("%dx%d", s.rows, s.width);
       if (!wanted("rms_norm " + shape) && !wanted("layer_norm " + shape)) continue;
-      // The small shapes (134 MB) just pass L2: rotate among pairs.
-      const int pairs = 4;
-      Device<__nv_bfloat16> x(size * pairs, 5), out(size * pairs), weight(s.width, 6);
+      Device<__nv_bfloat16> x(size, 5), out(size), weight(s.width, 6);
       Device<float> modulation(2 * s.width, 7);
-      int turn = 0;
       svg_rms_norm_params p{};
       p.struct_size = sizeof p;
       p.dtype = p.weight_dtype = SVG_BF16;
@@ -239,15 +232,9 @@ class Timer {
       p.width = s.width;
       p.epsilon = 1e-6f;
       p.weight = weight.data;
-      print("rms_norm " + shape,
-            median(20,
-                   [&] {
-                     const int64_t at = turn++ % pairs * size;
-                     p.x = {x.data + at, size, s.width};
-                     p.out = {out.data + at, size, s.width};
-                     run("svg_rms_norm", p);
-                   }),
-            4.0 * size);
+      p.x = {x.data, size, s.width};
+      p.out = {out.data, size, s.width};
+      print("rms_norm " + shape, median(20, [&] { run("svg_rms_norm", p); }), 4.0 * size);
       svg_layer_norm_params l{};
       l.struct_size = sizeof l;
       l.dtype = SVG_BF16;
@@ -256,17 +243,12 @@ class Timer {
       l.rows = s.rows;
       l.width = s.width;
       l.epsilon = 1e-6f;
+      l.x = p.x;
+      l.out = p.out;
+      print("layer_norm " + shape, median(20, [&] { run("svg_layer_norm", l); }), 4.0 * size);
       l.scale = {modulation.data, 0, 0};
       l.shift = {modulation.data + s.width, 0, 0};
-      print("layer_norm and modulation " + shape,
-            median(20,
-                   [&] {
-                     const int64_t at = turn++ % pairs * size;
-                     l.x = {x.data + at, size, s.width};
-                     l.out = {out.data + at, size, s.width};
-                     run("svg_layer_norm", l);
-                   }),
-            4.0 * size);
+      print("layer_norm and modulation " + shape, median(20, [&] { run("svg_layer_norm", l); }), 4.0 * size);
     }
   }
 
@@ -274,14 +256,12 @@ class Timer {
     struct Shape {
       int heads, rows, dim;
     };
-    for (const Shape& s : {Shape{40, 75600, 128}, {32, 16384, 64}, {128, 16384, 64}}) {
+    for (const Shape& s : {Shape{40, 75600, 128}, {32, 1024, 64}, {32, 16384, 64}, {128, 16384, 64}}) {
       const int64_t size = int64_t(s.heads) * s.rows * s.dim;
       const std::string shape = text("%dx%dx%d", s.heads, s.rows, s.dim);
       if (!wanted("rope " + shape)) continue;
-      const int pairs = size > 200000000 ? 1 : 4;
-      Device<__nv_bfloat16> x(size * pairs, 5), out(size * pairs);
+      Device<__nv_bfloat16> x(size, 5), out(size);
       Device<float> angles(int64_t(s.rows) * s.dim, 6), weight(s.heads * s.dim, 7);
-      int turn = 0;
       svg_norm_rope_params p{};
       p.struct_size = sizeof p;
       p.dtype = SVG_BF16;
@@ -302,16 +282,21 @@ class Timer {
       r.sin_table = p.sin_table;
       const double bytes = 4.0 * size + 4.0 * angles.count;
       const auto place = [&](auto& q, bool token_major) {
-        const int64_t at = turn++ % pairs * size;
-        q.out = {out.data + at, int64_t(s.rows) * s.dim, s.dim};
-        q.x = {x.data + at, token_major ? s.dim : int64_t(s.rows) * s.dim, token_major ? s.heads * s.dim : s.dim};
+        q.out = {out.data, int64_t(s.rows) * s.dim, s.dim};
+        q.x = {x.data, token_major ? s.dim : int64_t(s.rows) * s.dim, token_major ? s.heads * s.dim : s.dim};
       };
       print("rope " + shape, median(20, [&] { place(r, false), run("svg_rope", r); }), bytes);
-      print("norm and rope " + shape + ", to head-major", median(20, [&] { place(p, true), run("svg_norm_rope", p); }),
-            bytes);
-      p.across_heads = 1;
-      print("norm across heads and rope " + shape + ", to head-major",
-            median(20, [&] { place(p, true), run("svg_norm_rope", p); }), bytes);
+      const Device<int32_t> order = orders(s.heads, s.rows);
+      for (int across : {0, 1}) {
+        const std::string what = across ? "norm across heads and rope " : "norm and rope ";
+        p.across_heads = across;
+        p.permuted_rows = 0;
+        print(what + shape + ", to head-major", median(20, [&] { place(p, true), run("svg_norm_rope", p); }), bytes);
+        p.permuted_rows = s.rows;
+        p.order = order.data;
+        print(what + shape + ", permuted", median(20, [&] { place(p, true), run("svg_norm_rope", p); }),
+              bytes + 4.0 * order.count);
+      }
     }
   }
 
@@ -347,11 +332,26 @@ class Timer {
   }
 
  private:
+  static constexpr size_t kFlush = 256 << 20;  // bytes, more than any L2
+
   template <class... Values>
   static std::string text(const char* format, Values... values) {
     char buffer[128];
     std::snprintf(buffer, sizeof buffer, format, values...);
     return buffer;
+  }
+  /// A random permutation for each head.
+  static Device<int32_t> orders(int heads, int rows) {
+    std::vector<int32_t> host(size_t(heads) * rows);
+    std::mt19937 random(3);
+    for (int h = 0; h < heads; h++) {
+      const auto first = host.begin() + int64_t(h) * rows;
+      std::iota(first, first + rows, 0);
+      std::shuffle(first, first + rows, random);
+    }
+    Device<int32_t> order(host.size());
+    CUDA_OK(cudaMemcpy(order.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    return order;
   }
   bool wanted(const std::string& name) const { return only_.empty() || name.find(only_) != std::string::npos; }
 
@@ -362,11 +362,13 @@ class Timer {
     std::exit(1);
   }
 
+  /// Each time with cold caches, and with the launch waiting behind the flush, so that only the device's time counts.
   template <class Work>
   double median(int count, Work work) {
     for (int i = 0; i < 3; i++) work();
     std::vector<float> times(count);
     for (float& ms : times) {
+      CUDA_OK(cudaMemsetAsync(flushed_, 0, kFlush, stream_));
       CUDA_OK(cudaEventRecord(events_[0], stream_));
       work();
       CUDA_OK(cudaEventRecord(events_[1], stream_));
@@ -386,6 +388,7 @@ class Timer {
   const std::string only_;
   cudaStream_t stream_;
   cudaEvent_t events_[2];
+  void* flushed_;
   double copy_rate_;
 };
 
