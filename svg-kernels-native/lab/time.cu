@@ -1,5 +1,6 @@
 // Times at the sizes that matter, by CUDA events, beside a device-to-device copy of the same run.
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 #include <utility>
 
@@ -365,7 +366,11 @@ class Timer {
   /// Each time with cold caches, and with the launch waiting behind the flush, so that only the device's time counts.
   template <class Work>
   double median(int count, Work work) {
-    for (int i = 0; i < 3; i++) work();
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < 3 || std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(20); i++) {
+      work();
+      CUDA_OK(cudaStreamSynchronize(stream_));
+    }
     std::vector<float> times(count);
     for (float& ms : times) {
       CUDA_OK(cudaMemsetAsync(flushed_, 0, kFlush, stream_));
