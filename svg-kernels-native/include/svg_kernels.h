@@ -358,6 +358,8 @@ SVG_API int32_t svg_rope(const svg_rope_params* params, svg_stream stream);
  * RMSNorm and RoPE of queries or keys in one pass. The norm is over each head's D channels with a weight (D), or with
  * across_heads not 0 over all H * D channels of a row with a weight (H, D). x and out are (H, rows, D) views, so a
  * token-major x and a head-major out turn the layout in the same pass; in place only when both views are the same.
+ * With an order the result is permuted too, as svg_permute_rows does: out[h][i] is what becomes of x[h][order[h][i]],
+ * with that row's angles, for i < permuted_rows; later rows stay where they are. Then out must not be x.
  */
 typedef struct svg_norm_rope_params {
   uint32_t struct_size;
@@ -374,6 +376,8 @@ typedef struct svg_norm_rope_params {
   const void* weight;     /* (D) or (H, D), or NULL for ones */
   const float* cos_table; /* (rotated_rows, D / 2) */
   const float* sin_table; /* (rotated_rows, D / 2) */
+  int32_t permuted_rows;  /* 0 to rows; 0 for no permutation, and order is ignored */
+  const int32_t* order;   /* (H, permuted_rows), a permutation per head */
 } svg_norm_rope_params;
 SVG_API int32_t svg_norm_rope(const svg_norm_rope_params* params, svg_stream stream);
 

@@ -121,6 +121,8 @@ struct Tensor {
         array(size_t(heads) * rows * (width + gap) * element_size(dtype)) {}
 
   svg_heads at(Side side) { return {array.at(side), head_stride, row_stride}; }
+  /// The same for a tensor that is read per channel: one row is for all.
+  svg_heads by_row(Side side) { return {array.at(side), head_stride, rows == 1 ? 0 : row_stride}; }
   size_t index(int h, int r, int d) const { return h * head_stride + r * row_stride + d; }
   Tensor& fill(std::mt19937& random, const std::function<float(std::mt19937&)>& draw) {
     for (int h = 0; h < heads; h++) {

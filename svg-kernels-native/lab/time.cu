@@ -1,4 +1,6 @@
 // Times at the sizes that matter, by CUDA events, beside a device-to-device copy of the same run.
+#include <numeric>
+
 #include "timing.cuh"
 
 namespace lab {
@@ -85,14 +87,7 @@ class FunctionTimer : Timer {
     const int64_t size = int64_t(heads) * rows * 128;
     if (!wanted("permute_rows") && !wanted("video_layout")) return;
     Device<__nv_bfloat16> src(size, 5), dst(size);
-    std::vector<int32_t> host(size_t(heads) * rows);
-    std::mt19937 random(3);
-    for (int h = 0; h < heads; h++) {
-      for (int i = 0; i < rows; i++) host[size_t(h) * rows + i] = i;
-      std::shuffle(&host[size_t(h) * rows], &host[size_t(h) * rows] + rows, random);
-    }
-    Device<int32_t> order(host.size()), transform(heads);
-    CUDA_OK(cudaMemcpy(order.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    const Device<int32_t> order = orders(heads, rows), transform(heads);
     CUDA_OK(cudaMemset(transform.data, 1, heads * 4));
     for (int inverse : {0, 1}) {
       svg_permute_rows_params p{};
@@ -106,7 +101,7 @@ class FunctionTimer : Timer {
       p.dst = {dst.data, int64_t(rows) * 128, 128};
       p.order = order.data;
       print(text("permute_rows 40x75600x128, inverse %d", inverse), median(15, [&] { run("svg_permute_rows", p); }),
-            4.0 * size + 4.0 * host.size());
+            4.0 * size + 4.0 * order.count);
       svg_video_layout_params v{};
       v.struct_size = sizeof v;
       v.dtype = SVG_BF16;
@@ -216,11 +211,8 @@ class FunctionTimer : Timer {
       const int64_t size = int64_t(s.rows) * s.width;
       const std::string shape = text("%dx%d", s.rows, s.width);
       if (!wanted("rms_norm " + shape) && !wanted("layer_norm " + shape)) continue;
-      // The small shapes (134 MB) just pass L2: rotate among pairs.
-      const int pairs = 4;
-      Device<__nv_bfloat16> x(size * pairs, 5), out(size * pairs), weight(s.width, 6);
+      Device<__nv_bfloat16> x(size, 5), out(size), weight(s.width, 6);
       Device<float> modulation(2 * s.width, 7);
-      int turn = 0;
       svg_rms_norm_params p{};
       p.struct_size = sizeof p;
       p.dtype = p.weight_dtype = SVG_BF16;
@@ -229,15 +221,9 @@ class FunctionTimer : Timer {
       p.width = s.width;
       p.epsilon = 1e-6f;
       p.weight = weight.data;
-      print("rms_norm " + shape,
-            median(20,
-                   [&] {
-                     const int64_t at = turn++ % pairs * size;
-                     p.x = {x.data + at, size, s.width};
-                     p.out = {out.data + at, size, s.width};
-                     run("svg_rms_norm", p);
-                   }),
-            4.0 * size);
+      p.x = {x.data, size, s.width};
+      p.out = {out.data, size, s.width};
+      print("rms_norm " + shape, median(20, [&] { run("svg_rms_norm", p); }), 4.0 * size);
       svg_layer_norm_params l{};
       l.struct_size = sizeof l;
       l.dtype = SVG_BF16;
@@ -246,17 +232,12 @@ class FunctionTimer : Timer {
       l.rows = s.rows;
       l.width = s.width;
       l.epsilon = 1e-6f;
+      l.x = p.x;
+      l.out = p.out;
+      print("layer_norm " + shape, median(20, [&] { run("svg_layer_norm", l); }), 4.0 * size);
       l.scale = {modulation.data, 0, 0};
       l.shift = {modulation.data + s.width, 0, 0};
-      print("layer_norm and modulation " + shape,
-            median(20,
-                   [&] {
-                     const int64_t at = turn++ % pairs * size;
-                     l.x = {x.data + at, size, s.width};
-                     l.out = {out.data + at, size, s.width};
-                     run("svg_layer_norm", l);
-                   }),
-            4.0 * size);
+      print("layer_norm and modulation " + shape, median(20, [&] { run("svg_layer_norm", l); }), 4.0 * size);
     }
   }
 
@@ -264,14 +245,12 @@ class FunctionTimer : Timer {
     struct Shape {
       int heads, rows, dim;
     };
-    for (const Shape& s : {Shape{40, 75600, 128}, {32, 16384, 64}, {128, 16384, 64}}) {
+    for (const Shape& s : {Shape{40, 75600, 128}, {32, 1024, 64}, {32, 16384, 64}, {128, 16384, 64}}) {
       const int64_t size = int64_t(s.heads) * s.rows * s.dim;
       const std::string shape = text("%dx%dx%d", s.heads, s.rows, s.dim);
       if (!wanted("rope " + shape)) continue;
-      const int pairs = size > 200000000 ? 1 : 4;
-      Device<__nv_bfloat16> x(size * pairs, 5), out(size * pairs);
+      Device<__nv_bfloat16> x(size, 5), out(size);
       Device<float> angles(int64_t(s.rows) * s.dim, 6), weight(s.heads * s.dim, 7);
-      int turn = 0;
       svg_norm_rope_params p{};
       p.struct_size = sizeof p;
       p.dtype = SVG_BF16;
@@ -292,16 +271,21 @@ class FunctionTimer : Timer {
       r.sin_table = p.sin_table;
       const double bytes = 4.0 * size + 4.0 * angles.count;
       const auto place = [&](auto& q, bool token_major) {
-        const int64_t at = turn++ % pairs * size;
-        q.out = {out.data + at, int64_t(s.rows) * s.dim, s.dim};
-        q.x = {x.data + at, token_major ? s.dim : int64_t(s.rows) * s.dim, token_major ? s.heads * s.dim : s.dim};
+        q.out = {out.data, int64_t(s.rows) * s.dim, s.dim};
+        q.x = {x.data, token_major ? s.dim : int64_t(s.rows) * s.dim, token_major ? s.heads * s.dim : s.dim};
       };
       print("rope " + shape, median(20, [&] { place(r, false), run("svg_rope", r); }), bytes);
-      print("norm and rope " + shape + ", to head-major", median(20, [&] { place(p, true), run("svg_norm_rope", p); }),
-            bytes);
-      p.across_heads = 1;
-      print("norm across heads and rope " + shape + ", to head-major",
-            median(20, [&] { place(p, true), run("svg_norm_rope", p); }), bytes);
+      const Device<int32_t> order = orders(s.heads, s.rows);
+      for (int across : {0, 1}) {
+        const std::string what = across ? "norm across heads and rope " : "norm and rope ";
+        p.across_heads = across;
+        p.permuted_rows = 0;
+        print(what + shape + ", to head-major", median(20, [&] { place(p, true), run("svg_norm_rope", p); }), bytes);
+        p.permuted_rows = s.rows;
+        p.order = order.data;
+        print(what + shape + ", permuted", median(20, [&] { place(p, true), run("svg_norm_rope", p); }),
+              bytes + 4.0 * order.count);
+      }
     }
   }
 
@@ -337,6 +321,20 @@ class FunctionTimer : Timer {
   }
 
  private:
+  /// A random permutation for each head.
+  static Device<int32_t> orders(int heads, int rows) {
+    std::vector<int32_t> host(size_t(heads) * rows);
+    std::mt19937 random(3);
+    for (int h = 0; h < heads; h++) {
+      const auto first = host.begin() + int64_t(h) * rows;
+      std::iota(first, first + rows, 0);
+      std::shuffle(first, first + rows, random);
+    }
+    Device<int32_t> order(host.size());
+    CUDA_OK(cudaMemcpy(order.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    return order;
+  }
+
   void print(const std::string& name, double ms, double bytes) const {
     const double rate = bytes / ms * 1e-6;
     std::printf("%-58s %9.3f ms %8.0f GB/s, %.2f of copy\n", name.c_str(), ms, rate, rate / copy_rate_);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "lab.h"
 
@@ -35,7 +37,7 @@ struct Device {
       CUDA_OK(cudaGetLastError());
     }
   }
-  Device(const Device&) = delete;
+  Device(Device&& other) : data(std::exchange(other.data, nullptr)), count(other.count) {}
   ~Device() { cudaFree(data); }
   T* data;
   int64_t count;
@@ -47,9 +49,12 @@ class Timer {
   Timer(const Libraries& libraries, const std::string& only) : cuda_(libraries.cuda), only_(only) {
     CUDA_OK(cudaStreamCreate(&stream_));
     for (cudaEvent_t& event : events_) CUDA_OK(cudaEventCreate(&event));
+    CUDA_OK(cudaMalloc(&flushed_, kFlush));
   }
 
  protected:
+  static constexpr size_t kFlush = 256 << 20;  // bytes, more than any L2
+
   template <class... Values>
   static std::string text(const char* format, Values... values) {
     char buffer[128];
@@ -65,11 +70,18 @@ class Timer {
     std::exit(1);
   }
 
+  /// Each time with cold caches, and with the launch waiting behind the flush, so that only the device's time counts.
   template <class Work>
   double median(int count, Work work, int warm_ups = 3) {
-    for (int i = 0; i < warm_ups; i++) work();
+    const auto begin = std::chrono::steady_clock::now();
+    const std::chrono::milliseconds enough(20);  // for the clocks to rise
+    for (int i = 0; i < warm_ups || std::chrono::steady_clock::now() - begin < enough; i++) {
+      work();
+      CUDA_OK(cudaStreamSynchronize(stream_));
+    }
     std::vector<float> times(count);
     for (float& ms : times) {
+      CUDA_OK(cudaMemsetAsync(flushed_, 0, kFlush, stream_));
       CUDA_OK(cudaEventRecord(events_[0], stream_));
       work();
       CUDA_OK(cudaEventRecord(events_[1], stream_));
@@ -84,6 +96,7 @@ class Timer {
   const std::string only_;
   cudaStream_t stream_;
   cudaEvent_t events_[2];
+  void* flushed_;
 };
 
 }  // namespace lab

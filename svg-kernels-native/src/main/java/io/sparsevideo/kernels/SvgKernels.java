@@ -790,10 +790,52 @@ public final class SvgKernels {
       int rotatedRows,
       MemorySegment cosTable,
       MemorySegment sinTable) {
+    normRope(
+        x,
+        out,
+        acrossHeads,
+        weight,
+        weightType,
+        epsilon,
+        pairs,
+        rotatedRows,
+        cosTable,
+        sinTable,
+        0,
+        null);
+  }
+
+  /**
+   * The same with {@link #permuteRows} behind it, still in one pass: {@code out[h][i]} is what
+   * becomes of {@code x[h][order[h][i]]}, turned by that row's angles. Rows from {@code
+   * permutedRows} on stay where they are.
+   *
+   * @param out (H, S, D), written; must not overlap {@code x} when rows are permuted
+   * @param permutedRows in [0, S]
+   * @param order (H, permutedRows) ints, a permutation for each head; ignored when nothing is
+   *     permuted
+   */
+  public void normRope(
+      Heads x,
+      Heads out,
+      boolean acrossHeads,
+      MemorySegment weight,
+      KernelType weightType,
+      float epsilon,
+      RopePairs pairs,
+      int rotatedRows,
+      MemorySegment cosTable,
+      MemorySegment sinTable,
+      int permutedRows,
+      MemorySegment order) {
     Call call = new Call(Function.NORM_ROPE);
     call.rows("x", x, "out", out);
     call.weight("weight", weight, weightType, acrossHeads ? x.heads() : 1, x.headDim());
     call.tables(x, rotatedRows, cosTable, sinTable);
+    call.notNegative("permutedRows", permutedRows);
+    if (permutedRows > 0) {
+      call.input("order", order, 4, x.heads(), permutedRows);
+    }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment p = svg_norm_rope_params.allocate(arena);
       svg_norm_rope_params.struct_size(p, (int) svg_norm_rope_params.sizeof());
@@ -811,7 +853,9 @@ public final class SvgKernels {
       svg_norm_rope_params.weight(p, orNull(weight));
       svg_norm_rope_params.cos_table(p, orNull(cosTable));
       svg_norm_rope_params.sin_table(p, orNull(sinTable));
-      call.run(p, x, out, weight, cosTable, sinTable);
+      svg_norm_rope_params.permuted_rows(p, permutedRows);
+      svg_norm_rope_params.order(p, orNull(order));
+      call.run(p, x, out, weight, cosTable, sinTable, order);
     }
   }
 

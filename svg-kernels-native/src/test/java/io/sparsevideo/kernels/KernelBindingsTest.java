@@ -300,6 +300,9 @@ class KernelBindingsTest {
     both.refuses("epsilon is nan", p -> svg_norm_rope_params.epsilon(p, Float.NaN));
     both.refuses("weight_dtype is 9", p -> svg_norm_rope_params.weight_dtype(p, 9));
     both.refuses("pairs is -1", p -> svg_norm_rope_params.pairs(p, -1));
+    both.refuses(
+        "permuted_rows is 7, expected 0 to 6", p -> svg_norm_rope_params.permuted_rows(p, 7));
+    both.refuses("order is null", p -> svg_norm_rope_params.permuted_rows(p, ROWS));
   }
 
   @Test
