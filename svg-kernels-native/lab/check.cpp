@@ -39,13 +39,16 @@ class FunctionChecker : public Checker {
         calls++;
         return centers[row % 16 * s.dim + d] + normal(r);
       });
-      run_kmeans(s.dtype, x, s.clusters, s.iterations, s.tolerance, s.from_rows, 0.03);
+      run_kmeans(s.dtype, x, s.clusters, s.iterations, s.tolerance, s.from_rows ? kRows : kCentroids, 0.03);
+      if (s.from_rows) run_kmeans(s.dtype, x, s.clusters, s.iterations, s.tolerance, kDrawn, 0.03);
+      if (s.iterations == 4) against_double(x, s.clusters, s.iterations);
+      if (s.tolerance > 0) stops_early(x, s.clusters, s.iterations, s.tolerance);
     }
     // Small whole numbers are exact in every type: every label must agree, ties included.
     for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
       Tensor x(dtype, 2, 1500, 32);
       x.fill(random_, [](std::mt19937& r) { return float(r() % 3); });
-      run_kmeans(dtype, x, 150, 1, 0, true, 0);
+      for (Start from : {kRows, kDrawn}) run_kmeans(dtype, x, 150, 1, 0, from, 0);
     }
   }
 
@@ -132,6 +135,75 @@ class FunctionChecker : public Checker {
     }
   }
 
+  void patches() {
+    struct Shape {
+      int channels, frames, height, width, patch_frames, patch_height, patch_width, gap;
+    };
+    for (const Shape& s : {Shape{16, 3, 10, 22, 1, 2, 2, 0},
+                           {5, 6, 9, 35, 2, 3, 5, 0},
+                           {36, 2, 4, 6, 1, 2, 2, 8},
+                           {3, 4, 6, 9, 4, 2, 1, 3},
+                           {1, 1, 1, 1, 1, 1, 1, 0}}) {
+      for (int32_t dtype : {SVG_BF16, SVG_F32}) {
+        for (int order : {SVG_PATCH_CTHW, SVG_PATCH_THWC, SVG_PATCH_HWTC}) {
+          for (int inverse : {0, 1}) {
+            const int elements = s.channels * s.patch_frames * s.patch_height * s.patch_width;
+            const int all = s.channels * s.frames * s.height * s.width;
+            Tensor video(dtype, 1, 1, all), tokens(dtype, 1, all / elements, elements, false, s.gap);
+            (inverse ? tokens : video).fill_normal(random_);
+            both("svg_patchify", [&](Side side) {
+              svg_patchify_params p{};
+              p.dtype = dtype;
+              p.channels = s.channels;
+              p.frames = s.frames;
+              p.height = s.height;
+              p.width = s.width;
+              p.patch_frames = s.patch_frames;
+              p.patch_height = s.patch_height;
+              p.patch_width = s.patch_width;
+              p.order = order;
+              p.inverse = inverse;
+              p.video = video.array.at(side);
+              p.tokens = tokens.at(side);
+              return p;
+            });
+            equal(format("patchify %s %dx%dx%dx%d, order %d, inverse %d", dtype_name(dtype), s.channels, s.frames,
+                         s.height, s.width, order, inverse),
+                  (inverse ? video : tokens).array);
+          }
+        }
+      }
+    }
+  }
+
+  void timesteps() {
+    for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+      for (int width : {256, 320, 33, 2}) {
+        for (int flip : {0, 1}) {
+          Values<float> timesteps(5);
+          for (size_t i = 0; i < timesteps.count; i++) timesteps[i] = float(random_() % 1000000) * 1e-3f;
+          timesteps.array.upload();
+          Tensor out(dtype, 1, 5, width, false, 3);
+          both("svg_timestep_embedding", [&](Side side) {
+            svg_timestep_embedding_params p{};
+            p.dtype = dtype;
+            p.rows = 5;
+            p.width = width;
+            p.flip_sin_to_cos = flip;
+            p.downscale_freq_shift = flip ? 0 : 0.5f;
+            p.scale = flip ? 1 : 2.5f;
+            p.max_period = 10000;
+            p.timesteps = timesteps.at(side);
+            p.out = out.at(side);
+            return p;
+          });
+          near(format("timestep_embedding %s width %d, flip %d", dtype_name(dtype), width, flip), out,
+               dtype == SVG_F32 ? 1e-7 : 1e-4);
+        }
+      }
+    }
+  }
+
   void block_map() {
     struct Shape {
       int heads, queries, keys, dim, context, min_keep;
@@ -178,49 +250,37 @@ class FunctionChecker : public Checker {
   }
 
   void profile() {
-    for (int32_t dtype : {SVG_BF16, SVG_F16}) {
-      for (int dim : {128, 64, 40}) {
-        const int heads = 3, frames = 5, tokens = 331, context = 37, rows = frames * tokens + context;
+    const int frames = 5, tokens = 331, context = 37;
+    for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+      for (int dim : {128, 64, 40, 33}) {
         for (int samples : {70, 9}) {
-          Tensor q(dtype, heads, rows, dim, true), k(dtype, heads, rows, dim, true), v(dtype, heads, rows, dim);
-          for (Tensor* t : {&q, &k, &v}) t->fill_normal(random_);
-          Values<int32_t> sampled(samples), best(heads);
-          Values<float> mse(2 * heads);
-          for (int i = 0; i < samples; i++) sampled[i] = int32_t(random_() % rows);
-          sampled.array.upload();
-          both("svg_profile_heads", [&](Side side) {
-            svg_profile_heads_params p{};
-            p.dtype = dtype;
-            p.heads = heads;
-            p.head_dim = dim;
-            p.rows = rows;
-            p.frames = frames;
-            p.tokens_per_frame = tokens;
-            p.context_rows = context;
-            p.sink_keys = 20;
-            p.band_blocks = 3;
-            p.samples = samples;
-            p.scale = 1 / std::sqrt(float(dim));
-            p.q = q.at(side);
-            p.k = k.at(side);
-            p.v = v.at(side);
-            p.sampled_rows = sampled.at(side);
-            p.mse = mse.at(side);
-            p.best = best.at(side);
-            return p;
-          });
-          const auto errors = mse.download();
-          const auto chosen = best.download();
-          for (int i = 0; i < 2 * heads; i++) {
-            expect(std::abs(errors[i] - mse[i]) <= 0.02 * mse[i],
-                   format("profile_heads %s D %d: error %g, the host's %g", dtype_name(dtype), dim, errors[i], mse[i]));
-          }
-          for (int h = 0; h < heads; h++) {
-            const bool close = std::abs(mse[h] - mse[heads + h]) < 0.05 * mse[h];
-            expect(chosen[h] == best[h] || close, format("profile_heads: head %d gets %d", h, chosen[h]));
-          }
+          Profile problem(dtype, 3, dim, frames, tokens, context, samples, random_);
+          run_profile(problem, 20, 3, dtype == SVG_F32 ? 1e-4 : 0.02);
         }
       }
+    }
+    for (int32_t dtype : {SVG_BF16, SVG_F32}) {
+      Profile wide(dtype, 2, 256, frames, tokens, context, 9, random_);
+      run_profile(wide, 20, 3, dtype == SVG_F32 ? 1e-4 : 0.02);
+      // Masks that allow every key leave no error, whatever the order of sums.
+      Profile all(dtype, 2, 64, frames, tokens, 0, 20, random_);
+      run_profile(all, 0, 1000, 0);
+      for (float error : all.mse.download()) expect(error == 0, format("profile_heads: error %g of no mask", error));
+      // No band and no sink: every row of video is zero under both masks, and the two are equal.
+      Profile none(dtype, 2, 64, frames, tokens, 0, 20, random_);
+      run_profile(none, 0, 0, dtype == SVG_F32 ? 1e-4 : 0.02);
+      // Keys that no mask allows to the sampled rows score hundreds above those that one does.
+      Profile far(dtype, 2, 64, frames, tokens, 0, 20, random_);
+      for (int i = 0; i < 20; i++) far.sampled[i] = int32_t(random_() % 100);
+      far.sampled.array.upload();
+      far.q.fill(random_, [](std::mt19937&) { return 4; });
+      int calls = 0;
+      far.k.fill(random_, [&](std::mt19937& r) {
+        const int row = calls++ / 64 % (frames * tokens);
+        const bool high = row / tokens >= 3 && row % tokens >= 250;
+        return (high ? 8.0f : 0.0f) + std::normal_distribution<float>()(r) * 0.1f;
+      });
+      run_profile(far, 0, 2, dtype == SVG_F32 ? 1e-4 : 0.02);
     }
   }
 
@@ -481,7 +541,157 @@ class FunctionChecker : public Checker {
     expect(error <= most, what + format(": error %.2e, expected at most %.0e", error, most));
   }
 
-  void run_kmeans(int32_t dtype, Tensor& x, int clusters, int iterations, float tolerance, bool from_rows,
+  /// A problem of svg_profile_heads with random tensors and rows.
+  struct Profile {
+    Profile(int32_t dtype, int heads, int dim, int frames, int tokens, int context, int samples, std::mt19937& random)
+        : frames(frames), tokens(tokens), context(context), q(dtype, heads, frames * tokens + context, dim, true),
+          k(dtype, heads, q.rows, dim, true), v(dtype, heads, q.rows, dim), sampled(samples), best(heads),
+          mse(2 * heads) {
+      for (Tensor* t : {&q, &k, &v}) t->fill_normal(random);
+      for (int i = 0; i < samples; i++) sampled[i] = int32_t(random() % q.rows);
+      sampled.array.upload();
+    }
+    int frames, tokens, context;
+    Tensor q, k, v;
+    Values<int32_t> sampled, best;
+    Values<float> mse;
+  };
+
+  void run_profile(Profile& problem, int sink, int band, double tolerance) {
+    const int heads = problem.q.heads, dim = problem.q.width;
+    const bool fine = both("svg_profile_heads", [&](Side side) {
+      svg_profile_heads_params p{};
+      p.dtype = problem.q.dtype;
+      p.heads = heads;
+      p.head_dim = dim;
+      p.rows = problem.q.rows;
+      p.frames = problem.frames;
+      p.tokens_per_frame = problem.tokens;
+      p.context_rows = problem.context;
+      p.sink_keys = sink;
+      p.band_blocks = band;
+      p.samples = int32_t(problem.sampled.count);
+      p.scale = 1 / std::sqrt(float(dim));
+      p.q = problem.q.at(side);
+      p.k = problem.k.at(side);
+      p.v = problem.v.at(side);
+      p.sampled_rows = problem.sampled.at(side);
+      p.mse = problem.mse.at(side);
+      p.best = problem.best.at(side);
+      return p;
+    });
+    if (!fine) return;
+    const auto errors = problem.mse.download();
+    const auto chosen = problem.best.download();
+    const std::string what =
+        format("profile_heads %s D %d, sink %d, band %d: ", dtype_name(problem.q.dtype), dim, sink, band);
+    for (int i = 0; i < 2 * heads; i++) {
+      expect(std::abs(errors[i] - problem.mse[i]) <= tolerance * problem.mse[i],
+             what + format("error %g, the host's %g", errors[i], problem.mse[i]));
+    }
+    for (int h = 0; h < heads; h++) {
+      const bool close = std::abs(problem.mse[h] - problem.mse[heads + h]) < 2 * tolerance * problem.mse[h];
+      expect(chosen[h] == problem.best[h] || close, what + format("head %d gets %d", h, chosen[h]));
+      expect(chosen[h] == (errors[heads + h] < errors[h]), what + "the greater error is chosen");
+    }
+  }
+
+  enum Start { kCentroids, kRows, kDrawn };
+
+  /// k-means on the device, from every (rows / clusters)-th row.
+  struct Clusters {
+    Clusters(Tensor& x, int clusters)
+        : centroids(size_t(x.heads) * clusters * x.width), labels(size_t(x.heads) * x.rows),
+          sizes(size_t(x.heads) * clusters), done(1), init(sizes.count) {
+      for (size_t i = 0; i < init.count; i++) init[i] = int32_t(int64_t(i % clusters) * x.rows / clusters);
+      init.array.upload();
+      params.struct_size = sizeof params;
+      params.dtype = x.dtype;
+      params.heads = x.heads;
+      params.rows = x.rows;
+      params.head_dim = x.width;
+      params.clusters = clusters;
+      params.x = x.at(Side::kDevice);
+      params.init_rows = init.at(Side::kDevice);
+      params.centroids = centroids.at(Side::kDevice);
+      params.labels = labels.at(Side::kDevice);
+      params.sizes = sizes.at(Side::kDevice);
+      params.iterations_done = done.at(Side::kDevice);
+    }
+    Values<float> centroids;
+    Values<int32_t> labels, sizes, done, init;
+    svg_kmeans_params params{};
+  };
+
+  /// What comes after an early stop changes nothing: the same as to ask for that many iterations.
+  void stops_early(Tensor& x, int clusters, int iterations, float tolerance) {
+    Clusters stopped(x, clusters), counted(x, clusters);
+    stopped.params.iterations = iterations;
+    stopped.params.tolerance = tolerance;
+    on_device("svg_kmeans", stopped.params);
+    const int done = stopped.done.download()[0];
+    counted.params.iterations = done;
+    on_device("svg_kmeans", counted.params);
+    expect(done > 1 && done < iterations, format("kmeans stops after %d of %d iterations", done, iterations));
+    expect(stopped.labels.download() == counted.labels.download() &&
+               stopped.sizes.download() == counted.sizes.download() &&
+               stopped.centroids.download() == counted.centroids.download(),
+           format("kmeans that stopped after %d iterations is not kmeans of %d iterations", done, done));
+  }
+
+  /// The same iterations in double precision.
+  void against_double(Tensor& x, int clusters, int iterations) {
+    Clusters device(x, clusters);
+    device.params.iterations = iterations;
+    on_device("svg_kmeans", device.params);
+    const auto label = device.labels.download();
+    const auto center = device.centroids.download();
+    const int rows = x.rows, dim = x.width;
+    size_t off = 0;
+    double squares[2] = {0, 0};  // with the labels and centroids of double precision, and of the device
+    for (int h = 0; h < x.heads; h++) {
+      std::vector<double> values(size_t(rows) * dim), means(size_t(clusters) * dim);
+      for (int r = 0; r < rows; r++) {
+        for (int d = 0; d < dim; d++) values[size_t(r) * dim + d] = of(x, h, r, d);
+      }
+      const auto distance = [&](int r, const auto* c) {
+        double sum = 0;
+        for (int d = 0; d < dim; d++) sum += std::pow(values[size_t(r) * dim + d] - double(c[d]), 2);
+        return sum;
+      };
+      for (int j = 0; j < clusters; j++) {
+        std::copy_n(&values[size_t(device.init[j]) * dim], dim, &means[size_t(j) * dim]);
+      }
+      std::vector<int> labels(rows);
+      for (int i = 0; i < iterations; i++) {
+        std::vector<double> sums(means.size(), 0);
+        std::vector<int> counts(clusters, 0);
+        for (int r = 0; r < rows; r++) {
+          double best = INFINITY;
+          for (int j = 0; j < clusters; j++) {
+            const double here = distance(r, &means[size_t(j) * dim]);
+            if (here < best) best = here, labels[r] = j;
+          }
+          counts[labels[r]]++;
+          for (int d = 0; d < dim; d++) sums[size_t(labels[r]) * dim + d] += values[size_t(r) * dim + d];
+        }
+        for (size_t k = 0; k < means.size(); k++) {
+          if (counts[k / dim] > 0) means[k] = sums[k] / counts[k / dim];
+        }
+      }
+      for (int r = 0; r < rows; r++) {
+        const int mine = label[size_t(h) * rows + r];
+        off += mine != labels[r];
+        squares[0] += distance(r, &means[size_t(labels[r]) * dim]);
+        squares[1] += distance(r, &center[(size_t(h) * clusters + mine) * dim]);
+      }
+    }
+    expect(std::abs(squares[1] - squares[0]) <= 1e-3 * squares[0],
+           format("kmeans: sum of squares %.7g, in double precision %.7g", squares[1], squares[0]));
+    expect(off <= 0.03 * x.heads * rows, format("kmeans: %zu labels differ from double precision", off));
+  }
+
+  void run_kmeans(int32_t dtype, Tensor& x, int clusters, int iterations, float tolerance, Start from,
                   double labels_off) {
     const int heads = x.heads, rows = x.rows, dim = x.width;
     Values<float> centroids(size_t(heads) * clusters * dim);
@@ -489,14 +699,14 @@ class FunctionChecker : public Checker {
     for (int h = 0; h < heads; h++) {
       for (int j = 0; j < clusters; j++) {
         init[h * clusters + j] = int32_t((int64_t(j) * rows) / clusters);
-        for (int d = 0; d < dim && !from_rows; d++) {
+        for (int d = 0; d < dim && from == kCentroids; d++) {
           centroids[(size_t(h) * clusters + j) * dim + d] =
               get(x.array.at(Side::kHost), dtype, x.index(h, init[h * clusters + j], d)) + 0.01f;
         }
       }
     }
     init.array.upload();
-    if (!from_rows) centroids.array.upload();
+    if (from == kCentroids) centroids.array.upload();
     const std::string what =
         format("kmeans %s %dx%dx%d K %d, %d iterations", dtype_name(dtype), heads, rows, dim, clusters, iterations);
     const bool fine = both("svg_kmeans", [&](Side side) {
@@ -509,7 +719,9 @@ class FunctionChecker : public Checker {
       p.iterations = iterations;
       p.tolerance = tolerance;
       p.x = x.at(side);
-      p.init_rows = from_rows ? init.at(side) : nullptr;
+      p.init_rows = from == kRows ? init.at(side) : nullptr;
+      p.draw_rows = from == kDrawn;
+      p.seed = 0x9e3779b97f4a7c15 * uint64_t(rows);
       p.centroids = centroids.at(side);
       p.labels = labels.at(side);
       p.sizes = sizes.at(side);
@@ -572,10 +784,11 @@ class FunctionChecker : public Checker {
 int check_all(const Libraries& libraries, const std::string& only) {
   FunctionChecker checker(libraries);
   const std::pair<const char*, void (FunctionChecker::*)()> all[] = {
-      {"kmeans", &FunctionChecker::kmeans},      {"sort_labels", &FunctionChecker::sort_labels},
-      {"rows", &FunctionChecker::rows_in_order}, {"block_map", &FunctionChecker::block_map},
-      {"profile", &FunctionChecker::profile},    {"norms", &FunctionChecker::norms},
-      {"rope", &FunctionChecker::rope},          {"elementwise", &FunctionChecker::elementwise},
+      {"kmeans", &FunctionChecker::kmeans},       {"sort_labels", &FunctionChecker::sort_labels},
+      {"rows", &FunctionChecker::rows_in_order},  {"patches", &FunctionChecker::patches},
+      {"timesteps", &FunctionChecker::timesteps}, {"block_map", &FunctionChecker::block_map},
+      {"profile", &FunctionChecker::profile},     {"norms", &FunctionChecker::norms},
+      {"rope", &FunctionChecker::rope},           {"elementwise", &FunctionChecker::elementwise},
       {"refusals", &FunctionChecker::refusals}};
   for (const auto& [name, check] : all) {
     if (only.empty() || only == name) (checker.*check)();

@@ -124,6 +124,33 @@ class FunctionTimer : Timer {
     }
   }
 
+  void patches() {
+    if (!wanted("patchify")) return;
+    // Latents of 720 x 1280, as many frames as pass L2.
+    const int channels = 16, frames = 400, height = 90, width = 160;
+    const int64_t size = int64_t(channels) * frames * height * width;
+    Device<__nv_bfloat16> video(size, 5), tokens(size, 6);
+    svg_patchify_params p{};
+    p.struct_size = sizeof p;
+    p.dtype = SVG_BF16;
+    p.channels = channels;
+    p.frames = frames;
+    p.height = height;
+    p.width = width;
+    p.patch_frames = 1;
+    p.patch_height = p.patch_width = 2;
+    p.video = video.data;
+    p.tokens = {tokens.data, 0, channels * 4};
+    for (int order : {SVG_PATCH_CTHW, SVG_PATCH_THWC}) {
+      for (int inverse : {0, 1}) {
+        p.order = order;
+        p.inverse = inverse;
+        print(text("patchify 16x400x90x160, order %d, inverse %d", order, inverse),
+              median(15, [&] { run("svg_patchify", p); }), 4.0 * size);
+      }
+    }
+  }
+
   void block_map() {
     if (!wanted("block_map")) return;
     const int heads = 40, queries = 300, keys = 1000;
@@ -155,7 +182,8 @@ class FunctionTimer : Timer {
     const int64_t size = int64_t(heads) * rows * 128;
     Device<__nv_bfloat16> q(size, 5), k(size, 6), v(size, 7);
     std::vector<int32_t> host(samples);
-    for (int i = 0; i < samples; i++) host[i] = i * 1171 % rows;
+    std::mt19937 random(3);
+    for (int32_t& row : host) row = int32_t(random() % 10000);  // as SVG1 samples
     Device<int32_t> sampled(samples), best(heads);
     CUDA_OK(cudaMemcpy(sampled.data, host.data(), samples * 4, cudaMemcpyHostToDevice));
     Device<float> mse(2 * heads);
@@ -323,6 +351,7 @@ void time_all(const Libraries& libraries, const std::string& only) {
   FunctionTimer timer(libraries, only);
   timer.kmeans();
   timer.sort_labels();
+  timer.patches();
   timer.block_map();
   timer.profile();
   timer.rows_in_order();

@@ -63,6 +63,9 @@ struct Barrier {
 /// Makes barrier initialisations visible to bulk copies.
 __device__ inline void fence_barrier_init() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 
+/// Makes the thread's writes to shared memory visible to bulk copies and to the tensor cores, once a barrier follows.
+__device__ inline void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 /// A contiguous copy of a multiple of 16 bytes between 16-byte aligned addresses.
 __device__ inline void copy_bulk(void* shared, const void* global, int bytes, Barrier& barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(

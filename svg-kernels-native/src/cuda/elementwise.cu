@@ -143,6 +143,8 @@ int32_t svg_activation(const svg_activation_params* params, svg_stream stream) {
     at_least("rows", p.rows, 1);
     at_least("width", p.width, 1);
     in_range("kind", p.kind, SVG_IDENTITY, SVG_SILU);
+    in_range("x_dtype", p.x_dtype, SVG_F32, SVG_BF16);
+    in_range("out_dtype", p.out_dtype, SVG_F32, SVG_BF16);
     Arguments arguments;
     arguments.read("x", p.x, p.x_dtype, p.heads, p.rows, p.width);
     arguments.read_weights("bias", p.bias, p.bias_dtype, p.width);

@@ -53,7 +53,7 @@ public record ModelInfo(
    * @throws InvalidRequestException when it cannot meet the request
    */
   public static ModelInfo read(Path checkpoint, Device device, VideoRequest request) {
-    TensorBackends.requireAvailable(device);
+    TensorBackends.requireKnown(device);
     try (WanCheckpoint wan = VideoPipeline.Builder.open(checkpoint)) {
       return wan.info(request);
     }

@@ -80,6 +80,7 @@ public interface VideoPipeline extends AutoCloseable {
      * @throws io.sparsevideo.tensor.DeviceUnavailableException when the device cannot be used
      */
     public VideoPipeline build() {
+      TensorBackends.requireAvailable(device);
       WanCheckpoint wan = open(checkpoint);
       try {
         TensorOps ops = TensorBackends.open(device);

@@ -3,6 +3,10 @@ package io.sparsevideo.cli;
 import com.sun.management.OperatingSystemMXBean;
 import io.sparsevideo.ModelInfo;
 import io.sparsevideo.VideoRequest;
+import io.sparsevideo.checkpoint.CheckpointException;
+import io.sparsevideo.cuda.CudaDevice;
+import io.sparsevideo.cuda.CudaDriver;
+import io.sparsevideo.cuda.CudaUnavailableException;
 import io.sparsevideo.kernels.KernelLibrary;
 import io.sparsevideo.kernels.KernelLoadException;
 import java.io.PrintWriter;
@@ -47,12 +51,19 @@ final class InfoCommand implements Callable<Integer> {
                 System.getProperty("java.home")));
     out.println("cpu        " + cpu());
     out.println("           kernels: " + kernels(KernelLibrary.Kind.HOST));
-    out.println("cuda       " + CudaDriver.describe());
+    cuda().forEach(out::println);
     out.println("           kernels: " + kernels(KernelLibrary.Kind.CUDA));
     out.flush();
     VideoRequest.Builder request = VideoRequest.builder().setPrompt("");
     options.apply(request);
-    print(out, context.library().describe(options.model(), options.device(), request.build()));
+    try {
+      print(out, context.library().describe(options.model(), options.device(), request.build()));
+    } catch (CheckpointException e) {
+      if (options.model().isPresent()) {
+        throw e;
+      }
+      out.println("model      none: " + e.getMessage());
+    }
     return ExitCode.OK;
   }
 
@@ -65,6 +76,27 @@ final class InfoCommand implements Callable<Integer> {
         system.getAvailableProcessors(),
         Text.bytes(system.getTotalMemorySize()),
         Text.bytes(Runtime.getRuntime().maxMemory()));
+  }
+
+  private List<String> cuda() {
+    CudaDriver driver;
+    try {
+      driver = context.library().driver();
+    } catch (CudaUnavailableException e) {
+      return List.of("cuda       not available: " + String.join("; ", e.attempts()));
+    }
+    List<String> lines = new ArrayList<>();
+    lines.add("cuda       " + driver);
+    for (CudaDevice device : driver.devices()) {
+      lines.add(
+          Text.format(
+              "           %s, sm_%d, %d multiprocessors, %s memory",
+              device,
+              device.computeCapability(),
+              device.multiprocessors(),
+              Text.bytes(device.totalMemory())));
+    }
+    return lines;
   }
 
   private String kernels(KernelLibrary.Kind kind) {

@@ -8,6 +8,7 @@ import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.conformance.Conformance;
 import io.sparsevideo.conformance.ConformanceReport;
 import io.sparsevideo.conformance.StageResult;
+import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.kernels.KernelLibrary;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -37,6 +38,9 @@ interface Library {
 
   /** Where a kernel library came from and how it was built; throws when it does not load. */
   String kernels(KernelLibrary.Kind kind);
+
+  /** The CUDA driver; throws when there is none. */
+  CudaDriver driver();
 
   /** The library itself. */
   Library REAL =
@@ -69,6 +73,11 @@ interface Library {
         public String kernels(KernelLibrary.Kind kind) {
           KernelLibrary library = KernelLibrary.load(kind);
           return library.buildInfo() + ", from " + library.origin();
+        }
+
+        @Override
+        public CudaDriver driver() {
+          return CudaDriver.load();
         }
       };
 }

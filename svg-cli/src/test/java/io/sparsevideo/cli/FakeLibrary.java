@@ -13,6 +13,7 @@ import io.sparsevideo.attention.AttentionMode.Kind;
 import io.sparsevideo.attention.LayerDensity;
 import io.sparsevideo.conformance.ConformanceReport;
 import io.sparsevideo.conformance.StageResult;
+import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.kernels.KernelLibrary;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -27,6 +28,7 @@ import java.util.function.Consumer;
 /** A library that makes up its videos, and remembers what it was asked for. */
 class FakeLibrary implements Library {
   static final int LAYERS = 3;
+  static final Path DRIVER = Path.of("/no/such/libcuda.so.1");
 
   /** What a pipeline was opened with. */
   record Opened(Optional<Path> model, Optional<Device> device, AttentionMode attention) {}
@@ -129,6 +131,11 @@ class FakeLibrary implements Library {
     opened.add(new Opened(Optional.of(folder), device, attention));
     stages.forEach(listener);
     return new ConformanceReport(stages);
+  }
+
+  @Override
+  public CudaDriver driver() {
+    return CudaDriver.load(DRIVER);
   }
 
   @Override

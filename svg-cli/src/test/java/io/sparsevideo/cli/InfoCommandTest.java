@@ -4,6 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.Device;
+import io.sparsevideo.ModelInfo;
+import io.sparsevideo.VideoRequest;
+import io.sparsevideo.checkpoint.CheckpointException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -23,6 +26,7 @@ class InfoCommandTest {
             "java       " + Runtime.version(),
             Runtime.getRuntime().availableProcessors() + " processors",
             "kernels: fake HOST",
+            "cuda       not available: " + FakeLibrary.DRIVER + ": there is no such file",
             "kernels: fake CUDA",
             "model      made up, FakePipeline",
             "1,234,567",
@@ -39,8 +43,19 @@ class InfoCommandTest {
   }
 
   @Test
-  void aMissingDriverIsSaid() {
-    String text = CudaDriver.describe("libno_such_driver.so.1");
-    assertTrue(text.contains("libno_such_driver.so.1") && text.contains("driver"), text);
+  void saysMachineAndLibrariesWithoutAModel() {
+    FakeLibrary without =
+        new FakeLibrary() {
+          @Override
+          public ModelInfo describe(
+              Optional<Path> model, Optional<Device> device, VideoRequest request) {
+            throw new CheckpointException("there is no checkpoint");
+          }
+        };
+    CommandRun run = CommandRun.of(without, "info");
+    assertEquals(0, run.status(), run.err());
+    assertTrue(run.out().contains("kernels: fake CUDA"), run.out());
+    assertTrue(run.out().contains("model      none: there is no checkpoint"), run.out());
+    assertEquals(1, CommandRun.of(without, "info", "--model", "dir").status());
   }
 }

@@ -33,7 +33,9 @@ final class KernelBindings {
     GATED_RESIDUAL("svg_gated_residual"),
     ROPE("svg_rope"),
     NORM_ROPE("svg_norm_rope"),
-    ACTIVATION("svg_activation");
+    ACTIVATION("svg_activation"),
+    TIMESTEP_EMBEDDING("svg_timestep_embedding"),
+    PATCHIFY("svg_patchify");
 
     private final String symbol;
 
@@ -46,65 +48,65 @@ final class KernelBindings {
     }
   }
 
-  private static final FunctionDescriptor KERNEL =
-      FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS);
-  private static final FunctionDescriptor VERSION = FunctionDescriptor.of(JAVA_INT);
-  private static final FunctionDescriptor TEXT = FunctionDescriptor.of(ADDRESS);
+  // Handles take the function's address: constants that the compiler turns into direct calls.
+  private static final MethodHandle KERNEL =
+      signature(FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS));
+  private static final MethodHandle VERSION = signature(FunctionDescriptor.of(JAVA_INT));
+  private static final MethodHandle TEXT = signature(FunctionDescriptor.of(ADDRESS));
 
-  private final MethodHandle abiVersion;
-  private final MethodHandle buildInfo;
-  private final MethodHandle lastError;
-  private final Map<Function, MethodHandle> kernels = new EnumMap<>(Function.class);
+  private final MemorySegment abiVersion;
+  private final MemorySegment buildInfo;
+  private final MemorySegment lastError;
+  private final Map<Function, MemorySegment> kernels = new EnumMap<>(Function.class);
 
   /**
    * @throws java.util.NoSuchElementException when the library lacks a function
    */
   KernelBindings(SymbolLookup library) {
-    Linker linker = Linker.nativeLinker();
-    abiVersion = linker.downcallHandle(library.findOrThrow("svg_abi_version"), VERSION);
-    buildInfo = linker.downcallHandle(library.findOrThrow("svg_build_info"), TEXT);
-    lastError = linker.downcallHandle(library.findOrThrow("svg_last_error"), TEXT);
+    abiVersion = library.findOrThrow("svg_abi_version");
+    buildInfo = library.findOrThrow("svg_build_info");
+    lastError = library.findOrThrow("svg_last_error");
     for (Function f : Function.values()) {
-      kernels.put(f, linker.downcallHandle(library.findOrThrow(f.symbol()), KERNEL));
+      kernels.put(f, library.findOrThrow(f.symbol()));
     }
+  }
+
+  private static MethodHandle signature(FunctionDescriptor descriptor) {
+    return Linker.nativeLinker().downcallHandle(descriptor);
   }
 
   int abiVersion() {
     try {
-      return (int) abiVersion.invokeExact();
+      return (int) VERSION.invokeExact(abiVersion);
     } catch (Throwable t) {
       throw unexpected(t);
     }
   }
 
   String buildInfo() {
-    try {
-      return text((MemorySegment) buildInfo.invokeExact());
-    } catch (Throwable t) {
-      throw unexpected(t);
-    }
+    return text(buildInfo);
   }
 
   /** The message of this thread's last failed call. */
   String lastError() {
-    try {
-      return text((MemorySegment) lastError.invokeExact());
-    } catch (Throwable t) {
-      throw unexpected(t);
-    }
+    return text(lastError);
   }
 
   /** Calls a kernel and returns its {@code svg_status}. */
   int call(Function function, MemorySegment params, MemorySegment stream) {
     try {
-      return (int) kernels.get(function).invokeExact(params, stream);
+      return (int) KERNEL.invokeExact(kernels.get(function), params, stream);
     } catch (Throwable t) {
       throw unexpected(t);
     }
   }
 
-  private static String text(MemorySegment address) {
-    return address.reinterpret(Long.MAX_VALUE).getString(0);
+  private static String text(MemorySegment function) {
+    try {
+      return ((MemorySegment) TEXT.invokeExact(function)).reinterpret(Long.MAX_VALUE).getString(0);
+    } catch (Throwable t) {
+      throw unexpected(t);
+    }
   }
 
   /** Native functions throw nothing; what comes out of a handle is the JVM's own. */

@@ -1,5 +1,7 @@
 package io.sparsevideo.kernels;
 
+import io.sparsevideo.cuda.CudaContext;
+import io.sparsevideo.cuda.CudaStream;
 import io.sparsevideo.kernels.KernelBindings.Function;
 import io.sparsevideo.kernels.ffi.svg_activation_params;
 import io.sparsevideo.kernels.ffi.svg_attention_band_params;
@@ -12,11 +14,13 @@ import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import io.sparsevideo.kernels.ffi.svg_kmeans_params;
 import io.sparsevideo.kernels.ffi.svg_layer_norm_params;
 import io.sparsevideo.kernels.ffi.svg_norm_rope_params;
+import io.sparsevideo.kernels.ffi.svg_patchify_params;
 import io.sparsevideo.kernels.ffi.svg_permute_rows_params;
 import io.sparsevideo.kernels.ffi.svg_profile_heads_params;
 import io.sparsevideo.kernels.ffi.svg_rms_norm_params;
 import io.sparsevideo.kernels.ffi.svg_rope_params;
 import io.sparsevideo.kernels.ffi.svg_sort_labels_params;
+import io.sparsevideo.kernels.ffi.svg_timestep_embedding_params;
 import io.sparsevideo.kernels.ffi.svg_video_layout_params;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -42,11 +46,11 @@ public final class SvgKernels {
   private static SvgKernels host;
 
   private final KernelLibrary library;
-  private final MemorySegment stream;
+  private final Launcher launcher;
 
-  private SvgKernels(KernelLibrary library, MemorySegment stream) {
+  private SvgKernels(KernelLibrary library, Launcher launcher) {
     this.library = Objects.requireNonNull(library, "library");
-    this.stream = Objects.requireNonNull(stream, "stream");
+    this.launcher = launcher;
   }
 
   /**
@@ -62,13 +66,37 @@ public final class SvgKernels {
   }
 
   /**
-   * A library's kernels on one stream.
+   * The CUDA library's kernels on a stream. Calls may come from any thread: the stream's context is
+   * made current for each.
    *
-   * @param stream a {@code cudaStream_t} for the CUDA library; {@link MemorySegment#NULL} for the
-   *     host library or CUDA's default stream
+   * @throws IllegalArgumentException when the library is not {@link KernelLibrary.Kind#CUDA}
+   */
+  public static SvgKernels on(KernelLibrary library, CudaStream stream) {
+    Objects.requireNonNull(stream, "stream");
+    if (library.kind() != KernelLibrary.Kind.CUDA) {
+      throw new IllegalArgumentException("a CUDA stream needs the CUDA library, not " + library);
+    }
+    return new SvgKernels(
+        library,
+        (function, params) -> {
+          MemorySegment address = MemorySegment.ofAddress(stream.address());
+          try (CudaContext.Scope current = stream.context().enter()) {
+            return library.bindings().call(function, params, address);
+          }
+        });
+  }
+
+  /**
+   * A library's kernels on a stream that belongs to someone else, for example to another binding of
+   * CUDA. For the CUDA library the stream's context must be current on every thread that calls.
+   *
+   * @param stream a {@code CUstream}, which is also a {@code cudaStream_t}, for the CUDA library;
+   *     {@link MemorySegment#NULL} for the host library or CUDA's default stream
    */
   public static SvgKernels on(KernelLibrary library, MemorySegment stream) {
-    return new SvgKernels(library, stream);
+    Objects.requireNonNull(stream, "stream");
+    return new SvgKernels(
+        library, (function, params) -> library.bindings().call(function, params, stream));
   }
 
   public KernelLibrary library() {
@@ -349,6 +377,65 @@ public final class SvgKernels {
       MemorySegment labels,
       MemorySegment sizes,
       MemorySegment iterationsDone) {
+    kmeans(
+        x,
+        clusters,
+        iterations,
+        tolerance,
+        initRows,
+        0,
+        false,
+        centroids,
+        labels,
+        sizes,
+        iterationsDone);
+  }
+
+  /**
+   * k-means from distinct rows of each head that are drawn from a seed, otherwise like {@link
+   * #kmeans(Heads, int, int, float, MemorySegment, MemorySegment, MemorySegment, MemorySegment,
+   * MemorySegment)}. The draw runs where the kernels run; every library draws the same rows, which
+   * {@code svg_kernels.h} defines.
+   *
+   * @param seed all 64 bits count
+   * @param centroids (H, K, D) floats, written
+   */
+  public void kmeans(
+      Heads x,
+      int clusters,
+      int iterations,
+      float tolerance,
+      long seed,
+      MemorySegment centroids,
+      MemorySegment labels,
+      MemorySegment sizes,
+      MemorySegment iterationsDone) {
+    kmeans(
+        x,
+        clusters,
+        iterations,
+        tolerance,
+        null,
+        seed,
+        true,
+        centroids,
+        labels,
+        sizes,
+        iterationsDone);
+  }
+
+  private void kmeans(
+      Heads x,
+      int clusters,
+      int iterations,
+      float tolerance,
+      MemorySegment initRows,
+      long seed,
+      boolean drawRows,
+      MemorySegment centroids,
+      MemorySegment labels,
+      MemorySegment sizes,
+      MemorySegment iterationsDone) {
     Call call = new Call(Function.KMEANS);
     call.open("x", x.data());
     call.positive("clusters", clusters);
@@ -373,6 +460,8 @@ public final class SvgKernels {
       svg_kmeans_params.tolerance(p, tolerance);
       set(svg_kmeans_params.x(p), x);
       svg_kmeans_params.init_rows(p, orNull(initRows));
+      svg_kmeans_params.seed(p, seed);
+      svg_kmeans_params.draw_rows(p, drawRows ? 1 : 0);
       svg_kmeans_params.centroids(p, centroids);
       svg_kmeans_params.labels(p, labels);
       svg_kmeans_params.sizes(p, sizes);
@@ -760,6 +849,100 @@ public final class SvgKernels {
     }
   }
 
+  /**
+   * Sinusoidal embedding of timesteps: row r is sin(angle) for W / 2 frequencies, then cos of the
+   * same angles; the last column of an odd width W is 0. Frequency i is exp(−ln(maxPeriod) · i / (W
+   * / 2 − downscaleFreqShift)), its angle scale · timestep · frequency, in the public
+   * implementation's order of 32-bit operations (diffusers, {@code Timesteps}).
+   *
+   * @param timesteps (S) floats
+   * @param out (1, S, W), written; W at least 2
+   * @param flipSinToCos cosines first
+   * @param downscaleFreqShift less than W / 2
+   * @param scale factor of all angles
+   * @param maxPeriod above 0; 10,000 as a rule
+   */
+  public void timestepEmbedding(
+      MemorySegment timesteps,
+      Heads out,
+      boolean flipSinToCos,
+      float downscaleFreqShift,
+      float scale,
+      float maxPeriod) {
+    Call call = new Call(Function.TIMESTEP_EMBEDDING);
+    call.equal("out.heads", out.heads(), "the number expected", 1);
+    call.input("timesteps", timesteps, 4, out.rows());
+    call.open("out", out.data());
+    call.writable("out", out.data());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_timestep_embedding_params.allocate(arena);
+      svg_timestep_embedding_params.struct_size(p, (int) svg_timestep_embedding_params.sizeof());
+      svg_timestep_embedding_params.dtype(p, out.type().code());
+      svg_timestep_embedding_params.rows(p, out.rows());
+      svg_timestep_embedding_params.width(p, out.headDim());
+      svg_timestep_embedding_params.flip_sin_to_cos(p, flipSinToCos ? 1 : 0);
+      svg_timestep_embedding_params.downscale_freq_shift(p, downscaleFreqShift);
+      svg_timestep_embedding_params.scale(p, scale);
+      svg_timestep_embedding_params.max_period(p, maxPeriod);
+      svg_timestep_embedding_params.timesteps(p, timesteps);
+      set(svg_timestep_embedding_params.out(p), out);
+      call.run(p, timesteps, out);
+    }
+  }
+
+  /**
+   * Cuts a video into patches, one a token.
+   *
+   * @param video (C, F, height, width) of {@code tokens}' type, contiguous
+   * @param tokens (1, {@link PatchGrid#tokens}, {@link PatchGrid#elements}), written
+   * @param grid of patches
+   */
+  public void patchify(MemorySegment video, Heads tokens, PatchGrid grid) {
+    Call call = new Call(Function.PATCHIFY);
+    call.input("video", video, tokens.type().bytes(), grid.tokens(), grid.elements());
+    call.open("tokens", tokens.data());
+    call.writable("tokens", tokens.data());
+    movePatches(call, video, tokens, grid, false);
+  }
+
+  /**
+   * Puts a video together from its patches.
+   *
+   * @param tokens (1, {@link PatchGrid#tokens}, {@link PatchGrid#elements})
+   * @param video (C, F, height, width) of {@code tokens}' type, contiguous, written
+   * @param grid of patches
+   */
+  public void unpatchify(Heads tokens, MemorySegment video, PatchGrid grid) {
+    Call call = new Call(Function.PATCHIFY);
+    call.open("tokens", tokens.data());
+    call.output("video", video, tokens.type().bytes(), grid.tokens(), grid.elements());
+    movePatches(call, video, tokens, grid, true);
+  }
+
+  private void movePatches(
+      Call call, MemorySegment video, Heads tokens, PatchGrid grid, boolean inverse) {
+    call.equal("tokens.heads", tokens.heads(), "the number expected", 1);
+    call.equal("tokens.rows", tokens.rows(), "grid.tokens", grid.tokens());
+    call.equal("tokens.headDim", tokens.headDim(), "grid.elements", grid.elements());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_patchify_params.allocate(arena);
+      svg_patchify_params.struct_size(p, (int) svg_patchify_params.sizeof());
+      svg_patchify_params.dtype(p, tokens.type().code());
+      svg_patchify_params.channels(p, grid.channels());
+      svg_patchify_params.frames(p, grid.frames());
+      svg_patchify_params.height(p, grid.height());
+      svg_patchify_params.width(p, grid.width());
+      svg_patchify_params.patch_frames(p, grid.patchFrames());
+      svg_patchify_params.patch_height(p, grid.patchHeight());
+      svg_patchify_params.patch_width(p, grid.patchWidth());
+      svg_patchify_params.order(p, grid.order().code());
+      svg_patchify_params.inverse(p, inverse ? 1 : 0);
+      svg_patchify_params.video(p, video);
+      set(svg_patchify_params.tokens(p), tokens);
+      call.run(p, video, tokens);
+    }
+  }
+
   private static void set(MemorySegment struct, Heads tensor) {
     svg_heads.data(struct, tensor.data());
     svg_heads.head_stride(struct, tensor.headStride());
@@ -780,6 +963,11 @@ public final class SvgKernels {
 
   private static MemorySegment orNull(MemorySegment segment) {
     return segment == null ? MemorySegment.NULL : segment;
+  }
+
+  /** Calls a kernel on the stream and returns its {@code svg_status}. */
+  private interface Launcher {
+    int launch(Function function, MemorySegment params);
   }
 
   /**
@@ -936,14 +1124,14 @@ public final class SvgKernels {
     }
 
     void run(MemorySegment params, Object... arguments) {
-      KernelBindings bindings = library.bindings();
-      int status = bindings.call(function, params, stream);
+      int status = launcher.launch(function, params);
       for (Object argument : arguments) {
         // Memory of an automatic arena may otherwise go while the library still works on it.
         Reference.reachabilityFence(argument);
       }
       if (status != svg_kernels_h.SVG_OK()) {
-        throw new KernelException(KernelException.Status.of(status), bindings.lastError());
+        throw new KernelException(
+            KernelException.Status.of(status), library.bindings().lastError());
       }
     }
 

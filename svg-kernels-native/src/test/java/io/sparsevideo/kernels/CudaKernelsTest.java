@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.sparsevideo.cuda.CudaUnavailableException;
 import io.sparsevideo.kernels.KernelLibrary.Kind;
 import io.sparsevideo.kernels.Tensors.Layout;
 import java.lang.foreign.Arena;
@@ -28,7 +29,7 @@ class CudaKernelsTest {
 
   private static String missing;
   private static SvgKernels kernels;
-  private static CudaDevice device;
+  private static DeviceTensors device;
 
   private final Random random = new Random(31);
   private final Arena arena = Arena.ofConfined();
@@ -36,13 +37,13 @@ class CudaKernelsTest {
   @BeforeAll
   static void open() {
     try {
-      device = CudaDevice.open();
+      device = DeviceTensors.open();
       // Not KernelLibrary.load, whose library would stay the process's: other tests load it from
       // elsewhere.
       NativeBundle bundle =
           new NativeBundle(KernelLibrary.class.getClassLoader(), NativeBundle.defaultCache());
-      kernels = SvgKernels.on(KernelLibrary.search(Kind.CUDA, bundle), MemorySegment.NULL);
-    } catch (CudaDevice.Unavailable | KernelLoadException e) {
+      kernels = SvgKernels.on(KernelLibrary.search(Kind.CUDA, bundle), device.stream());
+    } catch (CudaUnavailableException | KernelLoadException e) {
       missing = e.getMessage();
     }
   }

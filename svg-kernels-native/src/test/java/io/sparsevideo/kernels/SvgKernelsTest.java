@@ -5,6 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.sparsevideo.cuda.CudaContext;
+import io.sparsevideo.cuda.CudaStream;
+import io.sparsevideo.cuda.FakeCuda;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -27,6 +30,17 @@ class SvgKernelsTest {
   void hostIsShared() {
     assertSame(kernels, SvgKernels.host());
     assertEquals(KernelLibrary.Kind.HOST, kernels.library().kind());
+  }
+
+  @Test
+  void aCudaStreamNeedsTheCudaLibrary() {
+    try (CudaContext context = FakeCuda.driver().device(0).retainContext();
+        CudaStream stream = context.newStream()) {
+      IllegalArgumentException e =
+          assertThrows(
+              IllegalArgumentException.class, () -> SvgKernels.on(kernels.library(), stream));
+      assertTrue(e.getMessage().contains("needs the CUDA library, not HOST"), e.getMessage());
+    }
   }
 
   @Test
