@@ -20,11 +20,6 @@ __device__ inline void copy_async_or_zero(uint32_t shared, const void* global, b
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(there ? 16 : 0)
                : "memory");
 }
-/// The same, or zeros in place of what is not there (then global is any valid address).
-__device__ inline void copy_async_or_zero(uint32_t shared, const void* global, bool there) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(there ? 16 : 0)
-               : "memory");
-}
 __device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most `Pending` of the thread's latest groups are under way.
 template <int Pending>
