@@ -53,10 +53,21 @@ void check_supported(const Params& p, int q_rows, int k_rows) {
 /// Where the matrix path is chosen.
 template <class Problem>
 void attend(const Problem& problem, cudaStream_t stream) {
-  attention_sync(problem, Device::current(), stream);
+  const Device device = Device::current();
+  if (wgmma_takes(problem.tensors, device)) {
+    attention_wgmma(problem, device, stream);
+  } else {
+    attention_sync(problem, device, stream);
+  }
 }
 
 }  // namespace
+
+bool wgmma_takes(const AttentionTensors& t, const Device& device) {
+  const auto apart = [&](const svg_heads& tensor) { return t.heads == 1 || tensor.head_stride > 0; };
+  return device.uses_wgmma() && (t.dim == 64 || t.dim == 128) && apart(t.q) && apart(t.k) && apart(t.v);
+}
+
 }  // namespace svg
 
 int32_t svg_attention_dense(const svg_attention_dense_params* params, svg_stream stream) {

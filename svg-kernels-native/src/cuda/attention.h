@@ -85,21 +85,27 @@ struct BandMask {
     return keys.end - 1 - queries.first <= half_width && queries.end - 1 - keys.first <= half_width;
   }
 
-  static constexpr int kMaxIntervals = 3;
-  /// The keys that any of a tile's rows sees, as ascending intervals with gaps between them; returns how many.
-  SVG_BOTH int keys(Interval queries, Interval (&intervals)[kMaxIntervals]) const {
-    if (queries.first >= real) return add({real, rows}, intervals, 0);
-    if (queries.end > video) return add({0, real}, intervals, 0);
-    int count = add({0, sink}, intervals, 0);
-    if (half_width >= 0) {
-      const int first = queries.first - half_width, end = queries.end + half_width;
-      count = add({first < sink ? sink : first, end > video ? video : end}, intervals, count);
-    }
-    return add({video, real}, intervals, count);
+  /// The keys that any of a tile's rows sees, as ascending intervals: number i of kIntervals, empty ones among them.
+  static constexpr int kIntervals = 3;
+  SVG_BOTH Interval keys(Interval queries, int i) const {
+    if (queries.first >= real) return i == 0 ? Interval{real, rows} : Interval{rows, rows};
+    if (queries.end > video) return i == 0 ? Interval{0, real} : Interval{real, real};
+    if (i == 0) return {0, sink};
+    if (i == 2) return {video, real};
+    const int first = queries.first - half_width, end = queries.end + half_width;
+    const Interval band{first < sink ? sink : first, end > video ? video : end};
+    return half_width >= 0 && band.size() > 0 ? band : Interval{sink, sink};
+  }
+
+  /// The same without empty ones, and neighbours as one; returns how many.
+  SVG_BOTH int keys(Interval queries, Interval (&intervals)[kIntervals]) const {
+    int count = 0;
+    for (int i = 0; i < kIntervals; i++) count = add(keys(queries, i), intervals, count);
+    return count;
   }
 
  private:
-  SVG_BOTH static int add(Interval next, Interval (&intervals)[kMaxIntervals], int count) {
+  SVG_BOTH static int add(Interval next, Interval (&intervals)[kIntervals], int count) {
     if (next.size() <= 0) return count;
     if (count > 0 && intervals[count - 1].end == next.first) {
       intervals[count - 1].end = next.end;
@@ -150,5 +156,11 @@ void plan_blocks(const BlocksProblem& problem, cudaStream_t stream);
 void attention_sync(const DenseProblem& problem, const Device& device, cudaStream_t stream);
 void attention_sync(const BandProblem& problem, const Device& device, cudaStream_t stream);
 void attention_sync(const BlocksProblem& problem, const Device& device, cudaStream_t stream);
+
+/// The path of Hopper: heads of 64 or 128 channels, each head at an address of its own.
+bool wgmma_takes(const AttentionTensors& tensors, const Device& device);
+void attention_wgmma(const DenseProblem& problem, const Device& device, cudaStream_t stream);
+void attention_wgmma(const BandProblem& problem, const Device& device, cudaStream_t stream);
+void attention_wgmma(const BlocksProblem& problem, const Device& device, cudaStream_t stream);
 
 }  // namespace svg

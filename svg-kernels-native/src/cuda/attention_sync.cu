@@ -30,12 +30,6 @@ constexpr int kKeys = 64;  // of a tile: their scores fit a thread's registers b
 constexpr float kLag = 8;
 constexpr float kLog2E = 1.4426950409f;
 
-__device__ inline float exp2_approximate(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 template <class T>
 __device__ inline T* row_of(const svg_heads& t, int64_t head, int64_t row) {
   return static_cast<T*>(t.data) + head * t.head_stride + row * t.row_stride;
@@ -118,7 +112,7 @@ class BandKeys {
  public:
   struct Shared {
     Interval queries, tiles[4];
-    Interval intervals[BandMask::kMaxIntervals], rest;  // rest: what is left of the latest interval
+    Interval intervals[BandMask::kIntervals], rest;  // rest: what is left of the latest interval
     int count, next, tile_count;
   };
 
@@ -334,7 +328,7 @@ struct WarpQueries {
 #pragma unroll
       for (int r = 0; r < 4; r++) {
         const float now = fmaxf(most[r], top[r]);
-        const float shrink = now == -INFINITY ? 1 : exp2_approximate(scale * (most[r] - now));
+        const float shrink = now == -INFINITY ? 1 : exp2_fast(scale * (most[r] - now));
         most[r] = now;
         sum[r] *= shrink;
 #pragma unroll
@@ -350,7 +344,7 @@ struct WarpQueries {
 #pragma unroll
       for (int n = 0; n < kKeys / 8; n++) {
         const float* s = scores[r / 2][n] + r % 2 * 2;
-        const float first = exp2_approximate(s[0] * scale - offset), second = exp2_approximate(s[1] * scale - offset);
+        const float first = exp2_fast(s[0] * scale - offset), second = exp2_fast(s[1] * scale - offset);
         sum[r] += first + second;
         weights[r / 2][n / 2][n % 2 * 2 + r % 2] = packed<T>(first, second);
       }

@@ -60,12 +60,6 @@ __device__ inline int sampled_row(const svg_profile_heads_params& p, int sample)
   return min(max(p.sampled_rows[sample], 0), p.rows - 1);
 }
 
-__device__ inline float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 /// A row's running maximum, and what the weights so far shrink by when it rises to `top`.
 __device__ inline float raise(float& most, float top) {
   const float before = most;

@@ -29,6 +29,13 @@ __device__ inline T from_float(float x) {
   }
 }
 
+/// 2 to the power of x in one instruction, to about 2 units in the last place; results below 2^-126 become 0.
+__device__ inline float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /// N elements that are loaded and stored in one access.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Vector {

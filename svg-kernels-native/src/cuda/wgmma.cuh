@@ -117,6 +117,24 @@ SVG_WGMMA(bf16, "bf16")
 SVG_WGMMA(f16, "f16")
 #undef SVG_WGMMA
 
+#define SVG_WGMMA(T, name)                                                                                \
+  template <>                                                                                             \
+  struct Wgmma<T, 176, false> {                                                                           \
+    static __device__ void run(float (&d)[88], const uint32_t a0, const uint32_t a1, const uint32_t a2,   \
+                               const uint32_t a3, const uint64_t b, const int accumulate) {               \
+      asm volatile(                                                                                       \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %93, 0;\n"                                                    \
+          "wgmma.mma_async.sync.aligned.m64n176k16.f32." name "." name " {" SVG_REGISTERS_88              \
+          "}, {%88, %89, %90, %91}, %92, p, 1, 1, 0;\n}\n"                                                \
+          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48), SVG_D16(d, 64), SVG_D4(d, 80), \
+            SVG_D4(d, 84)                                                                                 \
+          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                                 \
+    }                                                                                                     \
+  };
+SVG_WGMMA(bf16, "bf16")
+SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA
+
 #define SVG_WGMMA(T, name)                                                                              \
   template <>                                                                                           \
   struct Wgmma<T, 64, true> {                                                                           \
