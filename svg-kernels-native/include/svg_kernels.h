@@ -401,9 +401,11 @@ SVG_API int32_t svg_activation(const svg_activation_params* params, svg_stream s
 /*
  * Sinusoidal embedding of timesteps, as diffusers' Timesteps. With half = width / 2 (rounded down), row r of out is
  * sin(angle_i) for i in [0, half), then cos(angle_i), or with flip_sin_to_cos not 0 the other way round; the last
- * column of an odd width is 0. frequency_i = exp(-ln(max_period) * i / (half - downscale_freq_shift)), angle_i = scale
- * * (timesteps[r] * frequency_i) Every operation is rounded to fp32, in this order: at timestep 999 the last bit of a
- * frequency turns an angle by 6e-5, so another order would not repeat the public implementation's numbers.
+ * column of an odd width is 0.
+ *   frequency_i = exp(-ln(max_period) * i / (half - downscale_freq_shift))
+ *   angle_i     = scale * (timesteps[r] * frequency_i)
+ * Every operation is rounded to fp32, in this order: at timestep 999 the last bit of a frequency turns an angle by
+ * 6e-5, so another order would not repeat the public implementation's numbers.
  */
 typedef struct svg_timestep_embedding_params {
   uint32_t struct_size;
