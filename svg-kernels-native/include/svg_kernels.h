@@ -189,9 +189,11 @@ SVG_API int32_t svg_video_layout(const svg_video_layout_params* params, svg_stre
  *   mix(x):  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9, x = (x ^ x >> 27) * 0x94d049bb133111eb, x ^ x >> 31
  *   key      = mix(seed + (head + 1) * 0x9e3779b97f4a7c15)
  *   b        = the least integer of at least 1 with 2^(2 b) >= rows
- *   f(x):    left = x >> b, right = x mod 2^b; for round = 0 ... 5: (left, right) = (right, left ^ mix(key ^ (round <<
- * 32 | right)) mod 2^b); left << b | right p(j) is the first of f(j), f(f(j)), ... that is below rows. Both libraries
- * draw the same rows.
+ *   f(x):    left = x >> b, right = x mod 2^b;
+ *            six times, with round = 0 ... 5:
+ *              (left, right) = (right, left ^ (mix(key ^ (round << 32 | right)) mod 2^b));
+ *            left << b | right
+ * p(j) is the first of f(j), f(f(j)), ... that is below rows. Both libraries draw the same rows.
  */
 typedef struct svg_kmeans_params {
   uint32_t struct_size;
@@ -405,9 +407,11 @@ SVG_API int32_t svg_activation(const svg_activation_params* params, svg_stream s
 /*
  * Sinusoidal embedding of timesteps, as diffusers' Timesteps. With half = width / 2 (rounded down), row r of out is
  * sin(angle_i) for i in [0, half), then cos(angle_i), or with flip_sin_to_cos not 0 the other way round; the last
- * column of an odd width is 0. frequency_i = exp(-ln(max_period) * i / (half - downscale_freq_shift)), angle_i = scale
- * * (timesteps[r] * frequency_i) Every operation is rounded to fp32, in this order: at timestep 999 the last bit of a
- * frequency turns an angle by 6e-5, so another order would not repeat the public implementation's numbers.
+ * column of an odd width is 0.
+ *   frequency_i = exp(-ln(max_period) * i / (half - downscale_freq_shift))
+ *   angle_i     = scale * (timesteps[r] * frequency_i)
+ * Every operation is rounded to fp32, in this order: at timestep 999 the last bit of a frequency turns an angle by
+ * 6e-5, so another order would not repeat the public implementation's numbers.
  */
 typedef struct svg_timestep_embedding_params {
   uint32_t struct_size;

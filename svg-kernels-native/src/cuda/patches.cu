@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kThreads) move_patches(const PatchMove m) {
       Vector<T, N> piece;
 #pragma unroll
       for (int j = 0; j < N; j++) piece.v[j] = patch[offsets[first + j]];
-      store_streaming(tokens + i / pieces * m.tokens.row_stride + first, piece);
+      store(tokens + i / pieces * m.tokens.row_stride + first, piece);
     }
   }
 }

@@ -17,10 +17,12 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * The CUDA library's norms, rotary embedding and activations against double precision. Skipped, and
- * says why, without the library or a device.
+ * The CUDA library's norms, rotary embedding and activations against double precision; patches,
+ * timesteps and drawn rows against the host library. Skipped, and says why, without the library or
+ * a device.
  */
 class CudaKernelsTest {
 
@@ -249,6 +251,68 @@ class CudaKernelsTest {
     assertClose(Reference.activation(x, kind, bias), out);
     kernels.activation(onDevice, onDevice, kind, null, null);
     assertClose(Reference.activation(x, kind, null), onDevice);
+  }
+
+  @ParameterizedTest
+  @EnumSource(PatchOrder.class)
+  void patches(PatchOrder order) {
+    PatchGrid grid = new PatchGrid(5, 4, 6, 9, 2, 3, 3, order);
+    Heads video = tensor(KernelType.F16, Layout.HEAD_MAJOR, 1, 1, 5 * 4 * 6 * 9);
+    Heads expected =
+        Tensors.allocate(
+            arena, KernelType.F16, Layout.HEAD_MAJOR, 1, grid.tokens(), grid.elements());
+    SvgKernels.host().patchify(video.data(), expected, grid);
+    Heads tokens = output(KernelType.F16, 1, grid.tokens(), grid.elements());
+    kernels.patchify(device.upload(video).data(), tokens, grid);
+    assertClose(Tensors.values(expected), tokens);
+    Heads back = output(KernelType.F16, 1, 1, video.headDim());
+    kernels.unpatchify(tokens, back.data(), grid);
+    assertClose(Tensors.values(video), back);
+  }
+
+  @Test
+  void timesteps() {
+    MemorySegment timesteps = Tensors.floats(arena, 0, 17.25f, 999);
+    Heads expected = Tensors.allocate(arena, KernelType.F32, Layout.HEAD_MAJOR, 1, 3, 257);
+    SvgKernels.host().timestepEmbedding(timesteps, expected, true, 0, 1, 10000);
+    Heads out = output(KernelType.F32, 1, 3, 257);
+    kernels.timestepEmbedding(device.upload(timesteps), out, true, 0, 1, 10000);
+    assertClose(Tensors.values(expected), out);
+  }
+
+  /** Rows of small whole numbers, whose distances are exact, so that every label is the same. */
+  @Test
+  void kmeansDrawsTheHostsRows() {
+    int heads = 3;
+    int rows = 1001;
+    int clusters = 40;
+    int dim = 16;
+    Heads x = tensor(KernelType.F32, Layout.HEAD_MAJOR, heads, rows, dim);
+    for (int h = 0; h < heads; h++) {
+      for (int row = 0; row < rows; row++) {
+        for (int d = 0; d < dim; d++) {
+          Tensors.set(x, h, row, d, random.nextInt(3));
+        }
+      }
+    }
+    Heads expected =
+        Tensors.allocate(arena, KernelType.F32, Layout.HEAD_MAJOR, heads, clusters, dim);
+    MemorySegment labels = Tensors.words(arena, (long) heads * rows);
+    MemorySegment sizes = Tensors.words(arena, (long) heads * clusters);
+    long seed = -3;
+    SvgKernels.host().kmeans(x, clusters, 1, 0, seed, expected.data(), labels, sizes, null);
+    Heads centroids = output(KernelType.F32, heads, clusters, dim);
+    kernels.kmeans(
+        device.upload(x),
+        clusters,
+        1,
+        0,
+        seed,
+        centroids.data(),
+        device.upload(labels),
+        device.upload(sizes),
+        null);
+    assertClose(Tensors.values(expected), centroids);
   }
 
   @Test
