@@ -14,7 +14,7 @@
 namespace svg {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
 
 struct RopeProblem {
   svg_heads x, out;
@@ -60,7 +60,7 @@ __device__ inline void rotate_halves(float (&x)[2][N], const float* cos, const f
 /// Lanes hold a token, 8 channels of a head each, and go through a group of its heads; the norm, if any, is over each
 /// head.
 template <class T, int Lanes, bool Norm, bool Halves>
-__global__ void __launch_bounds__(kThreads, 4)
+__global__ void __launch_bounds__(kThreads, 8)
     rope_heads(const RopeProblem p, const int groups, const int heads_per_group) {
   constexpr int N = 8, V = kVector<T>, kVectors = N / V;
   const int lane = threadIdx.x % Lanes, channel = lane * N;

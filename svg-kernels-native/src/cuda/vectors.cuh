@@ -68,6 +68,7 @@ __device__ inline Vector<T, N> load_streaming(const T* p) {
   }
   return result;
 }
+
 /// Makes the compiler forget what it has computed from v: to widen it again takes less than to keep the floats.
 template <class T, int N>
 __device__ inline void forget(Vector<T, N>& v) {
@@ -76,7 +77,7 @@ __device__ inline void forget(Vector<T, N>& v) {
   asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
 }
 
-/// To float and back, two elements an instruction where there is one for it.
+/// To float, an element an instruction, and back, two an instruction.
 template <class T, int N>
 __device__ inline void widen(const Vector<T, N>& from, float* to) {
   if constexpr (std::is_same_v<T, bf16> && N % 2 == 0) {
