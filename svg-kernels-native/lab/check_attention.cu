@@ -159,6 +159,8 @@ class AttentionChecker : public Checker {
     refuse_dense("split is 3", SVG_INVALID_ARGUMENT, [](Dense& p) { p.split = 3, p.k_rows = 32; });
     refuse_dense("v.data is null", SVG_INVALID_ARGUMENT, [](Dense& p) { p.v.data = nullptr; });
     refuse_dense("multiple of 16 bytes", SVG_INVALID_ARGUMENT, [](Dense& p) { p.k.row_stride = 65, p.k_rows = 60; });
+    refuse_dense("row_stride is 1073741824", SVG_UNSUPPORTED,
+                 [](Dense& p) { p.heads = p.q_rows = p.k_rows = 1, p.q.row_stride = 1 << 30; });
     refuse_dense("out at", SVG_INVALID_ARGUMENT, [](Dense& p) { p.out = p.k; });
     refuse_dense("k_lengths is", SVG_INVALID_ARGUMENT,
                  [](Dense& p) { p.k_lengths = reinterpret_cast<const int32_t*>(6); });

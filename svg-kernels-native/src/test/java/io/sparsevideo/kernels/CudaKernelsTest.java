@@ -20,9 +20,9 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * The CUDA library's norms, rotary embedding and activations against double precision; patches,
- * timesteps and drawn rows against the host library. Skipped, and says why, without the library or
- * a device.
+ * The CUDA library's attention, norms, rotary embedding and activations against double precision;
+ * patches, timesteps and drawn rows against the host library. Skipped, and says why, without the
+ * library or a device.
  */
 class CudaKernelsTest {
 
@@ -315,6 +315,40 @@ class CudaKernelsTest {
     assertClose(Tensors.values(expected), centroids);
   }
 
+  @ParameterizedTest
+  @CsvSource({"BF16, 128, TOKEN_MAJOR", "F16, 64, HEAD_MAJOR", "BF16, 80, HEAD_MAJOR"})
+  void attention(KernelType type, int dim, Layout layout) {
+    int rows = 300;
+    float scale = 0.2f;
+    Heads q = tensor(type, layout, 2, rows, dim);
+    Heads k = tensor(type, layout, 2, rows, dim);
+    Heads v = tensor(type, layout, 2, rows, dim);
+    Heads qs = device.upload(q);
+    Heads ks = device.upload(k);
+    Heads vs = device.upload(v);
+    Heads out = output(type, 2, rows, dim);
+
+    int[] lengths = {300, 77};
+    MemorySegment kLengths = device.upload(Tensors.ints(arena, lengths));
+    kernels.attentionDense(qs, ks, vs, out, scale, 0, kLengths, null);
+    assertClose(q, k, v, scale, (h, i, j) -> j < lengths[h], out);
+
+    BandMask band = new BandMask(230, 40, 30, 65);
+    kernels.attentionBand(qs, ks, vs, out, scale, band);
+    assertClose(q, k, v, scale, (h, i, j) -> band.allows(rows, i, j), out);
+
+    // Query clusters of 10, 0 and 290 rows, key clusters of 100, 1 and 199.
+    MemorySegment qOffsets = device.upload(Tensors.ints(arena, 0, 10, 10, 300, 0, 10, 10, 300));
+    MemorySegment kOffsets = device.upload(Tensors.ints(arena, 0, 100, 101, 300, 0, 100, 101, 300));
+    byte[] kept = {1, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0};
+    MemorySegment map = arena.allocate(kept.length);
+    MemorySegment.copy(MemorySegment.ofArray(kept), 0, map, 0, kept.length);
+    kernels.attentionBlocks(qs, ks, vs, out, scale, 3, 3, qOffsets, kOffsets, device.upload(map));
+    Reference.Mask blocks =
+        (h, i, j) -> kept[9 * h + (i < 10 ? 0 : 6) + (j < 100 ? 0 : j == 100 ? 1 : 2)] != 0;
+    assertClose(q, k, v, scale, blocks, out);
+  }
+
   @Test
   void badArgumentsAreRefused() {
     Heads x = device.upload(tensor(KernelType.F32, Layout.HEAD_MAJOR, 2, 3, 16));
@@ -333,6 +367,13 @@ class CudaKernelsTest {
   /** Poisoned, head-major. */
   private Heads output(KernelType type, int heads, int rows, int width) {
     return device.upload(Tensors.allocate(arena, type, Layout.HEAD_MAJOR, heads, rows, width));
+  }
+
+  /** The tensor cores take the weights in the tensors' type. */
+  private void assertClose(
+      Heads q, Heads k, Heads v, float scale, Reference.Mask mask, Heads onDevice) {
+    Reference.assertClose(
+        Reference.attention(q, k, v, scale, mask), device.download(arena, onDevice), 4e-3);
   }
 
   private void assertClose(double[][][] expected, Heads onDevice) {
