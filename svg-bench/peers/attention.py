@@ -1,107 +1,219 @@
 """Times PyTorch's attention as a peer of svg_attention_*: cuDNN and FlashAttention-2 (dense), flex attention (SVG1's band).
 
-SVG2 has no peer that does the same work here: it is held against the time that cuDNN's dense attention of as many heads
-takes per allowed pair.
+With --library also svg_kernels.h's functions, on the same tensors, ours and the peer in turn: a card at its power limit
+changes its clock from second to second, and attention is what takes it there. FlashAttention-2 is held against the mma.sync
+path (SVG_CUDA_MMA=sync). SVG2 has no peer that does the same work here: it is held against cuDNN's dense attention of as many
+heads, per allowed pair; its clusters are drawn from Dirichlet(2), none empty, and its blocks from Bernoulli(density), at
+least one a row.
 
-Needs: PyTorch 2.5 or later with CUDA and cuDNN; flex attention also Triton and a C++ compiler.
-Usage: python3 attention.py [--quick] [cudnn] [flash] [flex]    (no names: all; --quick: one shape each)
-Prints one JSON object a line: benchmark, params, peer, peer_ms (median of events), rate (4 D TFLOP/s per allowed pair),
-and the card.
+Needs: PyTorch 2.5 or later with CUDA and cuDNN; flex attention also Triton and a C++ compiler; for --library,
+libsvg_kernels_cuda.so (svg-kernels-native/lab/build.sh makes one).
+Usage: python3 attention.py [--library PATH] [--quick] [cudnn] [flash] [flex]   (no names: all; --quick: few shapes)
+Prints one JSON object a line; with --library in the form of svg-bench/results. Rates are 4 D TFLOP/s per allowed pair, times
+medians of events; planning is part of SVG2's.
 """
+import argparse
+import ctypes
 import json
+import math
+import os
 import statistics
-import sys
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-DIM = 128
-DENSE = [  # heads, queries, keys
-    (40, 75_600, 75_600),
-    (24, 119_056, 119_056),
-    (32, 56_320, 56_320),
-    (12, 32_760, 32_760),
-    (40, 75_600, 512),
+BF16 = 2  # svg_dtype
+DENSE = [  # heads, queries, keys, head dimension
+    (40, 75_600, 75_600, 128),
+    (24, 119_056, 119_056, 128),
+    (32, 56_320, 56_320, 128),
+    (12, 32_760, 32_760, 128),
+    (40, 75_600, 512, 128),
+    (40, 75_600, 769, 128),
+    (40, 75_600, 256, 128),
+    (40, 4_096, 4_096, 128),
+    (12, 32_760, 32_760, 64),
 ]
 BLOCKS = [(40, 75_600, 300, 1000), (24, 118_800, 400, 1000)]  # heads, tokens, query clusters, key clusters
 DENSITIES = [0.15, 0.25, 0.3, 0.5]
-BAND = (40, 21, 3600, 12_416)  # heads, frames, tokens a frame, half width: Wan at 720p, density .30 requested, .340 achieved
+BAND = (40, 75_600, 3600, 12_416)  # heads, tokens, sink, half width: Wan at 720p, density .30 requested, .340 achieved
 BACKENDS = {"cudnn": ("cuDNN", SDPBackend.CUDNN_ATTENTION), "flash": ("FlashAttention-2", SDPBackend.FLASH_ATTENTION)}
 
 
-def median_ms(run, repeats):
-    run()
-    times = []
-    for _ in range(repeats):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        run()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(start.elapsed_time(end))
-    return statistics.median(times)
+class Heads(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("head_stride", ctypes.c_int64), ("row_stride", ctypes.c_int64)]
 
 
-def report(benchmark, params, peer, ms, pairs):
-    line = {"benchmark": benchmark, "params": params, "peer": peer, "peer_ms": round(ms, 3)}
-    line |= {"rate": round(4 * DIM * pairs / ms / 1e9), "unit": "TFLOP/s", "device": torch.cuda.get_device_name()}
-    print(json.dumps(line), flush=True)
+def struct(name, integers, pointers):
+    fields = [("struct_size", ctypes.c_uint32)] + [(f, ctypes.c_int32) for f in ["dtype", "heads", "head_dim", *integers.split()]]
+    fields += [("scale", ctypes.c_float)] + [(f, Heads) for f in ("q", "k", "v", "out")]
+    return type(name, (ctypes.Structure,), {"_fields_": fields + [(f, ctypes.c_void_p) for f in pointers.split()]})
 
 
-def random_heads(heads, *rows):
+STRUCTS = {
+    "svg_attention_dense": struct("Dense", "q_rows k_rows split", "k_lengths lse"),
+    "svg_attention_band": struct("Band", "rows video_rows prompt_rows sink_keys half_width", ""),
+    "svg_attention_blocks": struct("Blocks", "q_rows k_rows q_clusters k_clusters", "q_offsets k_offsets map"),
+}
+
+
+class Library:
+    def __init__(self, path):
+        self.library = ctypes.CDLL(path)
+        self.library.svg_last_error.restype = ctypes.c_char_p
+
+    def call(self, name, q, k, v, out, path=None, **values):
+        """q, k, v and out: (1, heads, rows, dim)."""
+        params = STRUCTS[name](struct_size=ctypes.sizeof(STRUCTS[name]), dtype=BF16, heads=q.shape[1], head_dim=q.shape[3])
+        params.scale = 1 / math.sqrt(q.shape[3])
+        for field, t in {"q": q, "k": k, "v": v, "out": out}.items():
+            setattr(params, field, Heads(t.data_ptr(), t.stride(1), t.stride(2)))
+        for field, value in values.items():
+            setattr(params, field, value.data_ptr() if isinstance(value, torch.Tensor) else value)
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        os.environ["SVG_CUDA_MMA"] = path or ""
+        if getattr(self.library, name)(ctypes.byref(params), stream) != 0:
+            raise RuntimeError(self.library.svg_last_error().decode())
+
+
+def medians(repeats, *calls):
+    """The times of calls that take turns."""
+    times = [[] for _ in calls]
+    for i in range(repeats + 1):
+        for call, series in zip(calls, times):
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start.record()
+            call()
+            end.record()
+            end.synchronize()
+            if i > 0:
+                series.append(start.elapsed_time(end))
+    return [statistics.median(series) for series in times]
+
+
+def report(benchmark, params, dim, pairs, peer, peer_ms, ms=None):
+    rate = lambda time: round(4 * dim * pairs / time / 1e9, 1)
+    line = {"benchmark": benchmark, "params": params | {"dtype": "bf16"}}
+    if ms is None:
+        line |= {"peer": peer, "peer_ms": round(peer_ms, 3), "rate": rate(peer_ms), "unit": "TFLOP/s"}
+    else:
+        line |= {"ms": round(ms, 3), "rate": rate(ms), "unit": "TFLOP/s", "peer": peer, "peer_ms": round(peer_ms, 3)}
+        line |= {"ratio": round(peer_ms / ms, 3)}
+    print(json.dumps(line | {"device": torch.cuda.get_device_name()}), flush=True)
+
+
+def random_heads(heads, dim, *rows):
     torch.manual_seed(0)
-    return [torch.randn(1, heads, r, DIM, device="cuda", dtype=torch.bfloat16) for r in rows]
+    return [torch.randn(1, heads, r, dim, device="cuda", dtype=torch.bfloat16) for r in rows]
 
 
-def dense(name, shapes):
+def compare(library, benchmark, params, tensors, pairs, peer, call, function, repeats, path=None, tolerance=0.01, **values):
+    """Checks ours against the peer, times both in turn, or the peer alone without a library; returns the peer's time."""
+    dim = tensors[0].shape[3]
+    if library is None:
+        [peer_ms] = medians(repeats, call)
+        report(benchmark, params, dim, pairs, peer, peer_ms)
+        return peer_ms
+    out = torch.full_like(tensors[0], float("nan"))
+    ours = lambda: library.call(function, *tensors, out, path, **values)
+    ours()
+    expected = call().float()
+    error = ((out.float() - expected).norm() / expected.norm()).item()
+    del expected
+    if not error < tolerance:
+        raise RuntimeError(f"{benchmark} {params}: differs from {peer} by {error:.2e}")
+    ms, peer_ms = medians(repeats, ours, call)
+    report(benchmark, params | ({"path": "mma.sync"} if path else {}), dim, pairs, peer, peer_ms, ms)
+    return peer_ms
+
+
+def dense(library, name, shapes):
     peer, backend = BACKENDS[name]
-    for heads, queries, keys in shapes:
-        q, k, v = random_heads(heads, queries, keys, keys)
-        with sdpa_kernel(backend):
-            ms = median_ms(lambda: scaled_dot_product_attention(q, k, v), 5 if keys > 4096 else 20)
-        params = {"heads": heads, "queries": queries, "keys": keys, "dim": DIM, "dtype": "bf16"}
-        report("dense", params, peer, ms, heads * queries * keys)
-        if name == "cudnn" and queries == keys:
-            blocks(heads, ms / (heads * queries * keys))
+    path = "sync" if name == "flash" else None
+    for heads, queries, keys, dim in shapes:
+        tensors = random_heads(heads, dim, queries, keys, keys)
+        params = {"heads": heads, "queries": queries, "keys": keys, "dim": dim}
+
+        def call():
+            with sdpa_kernel(backend):
+                return scaled_dot_product_attention(*tensors)
+
+        compare(library, "dense", params, tensors, heads * queries * keys, peer, call, "svg_attention_dense",
+                3 if keys > 8192 else 20, path, q_rows=queries, k_rows=keys)
 
 
-def blocks(dense_heads, ms_per_pair):
-    for heads, tokens, queries, keys in BLOCKS:
-        for density in DENSITIES if heads == dense_heads else []:
-            params = {"heads": heads, "tokens": tokens, "dim": DIM, "query_clusters": queries, "key_clusters": keys}
-            params |= {"density": density, "dtype": "bf16"}
-            pairs = heads * tokens**2 * density
-            report("svg2", params, "cuDNN dense, per allowed pair", pairs * ms_per_pair, pairs)
+def offsets(sizes, heads, rows, clusters):
+    share = {"Dirichlet(2)": lambda: torch._standard_gamma(torch.full((heads, clusters), 2.0)),
+             "equal": lambda: torch.ones(heads, clusters)}[sizes]()
+    ends = (share.cumsum(1) / share.sum(1, keepdim=True) * (rows - clusters)).round().int() + torch.arange(1, clusters + 1)
+    ends[:, -1] = rows
+    return torch.cat([torch.zeros(heads, 1), ends], 1).int()
 
 
-def flex():
+def blocks(library, name, shapes, densities):
+    """SVG2 beside the dense attention of as many heads."""
+    peer, backend = BACKENDS[name]
+    path = "sync" if name == "flash" else None
+    for heads, tokens, q_clusters, k_clusters in shapes:
+        q, k, v = random_heads(heads, 128, tokens, tokens, tokens)
+        out = torch.full_like(q, float("nan"))
+
+        def call():
+            with sdpa_kernel(backend):
+                scaled_dot_product_attention(q, k, v)
+
+        for sizes, density in [("Dirichlet(2)", d) for d in densities] + [("equal", 0.25)]:
+            torch.manual_seed(1)
+            q_offsets, k_offsets = offsets(sizes, heads, tokens, q_clusters), offsets(sizes, heads, tokens, k_clusters)
+            kept = torch.rand(heads, q_clusters, k_clusters) < density
+            kept[:, :, 0] |= ~kept.any(2)
+            seen = kept.double() @ k_offsets.diff(dim=1).double()[:, :, None]
+            pairs = (seen[:, :, 0] * q_offsets.diff(dim=1)).sum().item()
+            values = {"q_offsets": q_offsets.cuda(), "k_offsets": k_offsets.cuda(), "map": kept.to(torch.uint8).cuda()}
+            ours = lambda: library.call("svg_attention_blocks", q, k, v, out, path, q_rows=tokens, k_rows=tokens,
+                                        q_clusters=q_clusters, k_clusters=k_clusters, **values)
+            ms, dense_ms = medians(3, ours, call)
+            if out.isnan().any():
+                raise RuntimeError("svg2 leaves rows unwritten")
+            params = {"heads": heads, "tokens": tokens, "dim": 128, "query_clusters": q_clusters, "key_clusters": k_clusters}
+            params |= {"sizes": sizes, "density": density} | ({"path": "mma.sync"} if path else {})
+            report("svg2", params, 128, pairs, f"{peer}, dense, per allowed pair", dense_ms * pairs / (heads * tokens**2), ms)
+
+
+def flex(library, shapes):
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-    heads, frames, frame_tokens, half_width = BAND
-    tokens = frames * frame_tokens
-    allowed = lambda b, h, q, k: (k < frame_tokens) | ((q - k).abs() <= half_width)
-    row = torch.arange(tokens)
-    first, last = (row - half_width).clamp(min=0), (row + half_width).clamp(max=tokens - 1)
-    pairs = heads * int((last - first + 1 + first.clamp(max=frame_tokens)).sum())
-    mask = create_block_mask(allowed, None, None, tokens, tokens, device="cuda", _compile=True)
-    q, k, v = random_heads(heads, tokens, tokens, tokens)
-    compiled = torch.compile(flex_attention)
-    ms = median_ms(lambda: compiled(q, k, v, block_mask=mask), 5)
-    params = {"heads": heads, "tokens": tokens, "dim": DIM, "half_width": half_width, "sink_keys": frame_tokens}
-    params |= {"density": round(pairs / heads / tokens**2, 3), "dtype": "bf16"}
-    report("svg1", params, "flex attention", ms, pairs)
+    for heads, tokens, sink, half_width in shapes:
+        allowed = lambda b, h, q, k: (k < sink) | ((q - k).abs() <= half_width)
+        row = torch.arange(tokens)
+        first, last = (row - half_width).clamp(min=0), (row + half_width).clamp(max=tokens - 1)
+        pairs = heads * int((last - first + 1 + first.clamp(max=sink)).sum())
+        mask = create_block_mask(allowed, None, None, tokens, tokens, device="cuda", _compile=True)
+        tensors = random_heads(heads, 128, tokens, tokens, tokens)
+        compiled = torch.compile(flex_attention)
+        params = {"heads": heads, "tokens": tokens, "dim": 128, "half_width": half_width, "sink_keys": sink}
+        params |= {"density": round(pairs / heads / tokens**2, 3)}
+        compare(library, "svg1", params, tensors, pairs, "flex attention", lambda: compiled(*tensors, block_mask=mask),
+                "svg_attention_band", 3, rows=tokens, video_rows=tokens, sink_keys=sink, half_width=half_width)
 
 
 def main():
-    names = [name for name in sys.argv[1:] if name != "--quick"] or [*BACKENDS, "flex"]
-    for name in names:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], "cudnn", "flash", "flex"], metavar="PEER", help="cudnn, flash, flex")
+    parser.add_argument("--library", metavar="PATH", help="libsvg_kernels_cuda.so")
+    parser.add_argument("--quick", action="store_true", help="few shapes")
+    options = parser.parse_args()
+    library = Library(options.library) if options.library else None
+    few = 1 if options.quick else None
+    for name in options.names or ["cudnn", "flash", "flex"]:
         if name == "flex":
-            flex()
-        elif name in BACKENDS:
-            dense(name, DENSE[:1] if "--quick" in sys.argv else DENSE)
-        else:
-            sys.exit(__doc__)
+            flex(library, [BAND])
+            continue
+        dense(library, name, DENSE[:1] if options.quick or name == "flash" else DENSE)
+        if library:
+            blocks(library, name, BLOCKS[:1] if name == "flash" else BLOCKS[:few],
+                   [0.25] if options.quick or name == "flash" else DENSITIES)
 
 
 if __name__ == "__main__":
