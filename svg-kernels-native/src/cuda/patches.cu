@@ -67,8 +67,9 @@ void move(const PatchMove& m, int32_t dtype, bool inverse, cudaStream_t stream) 
                               : (inverse ? move_patches<T, 1, true> : move_patches<T, 1, false>);
   const int64_t count = inverse ? p.tokens : int64_t(p.tokens) * p.elements / (vectors ? N : 1);
   const int64_t most = int64_t(Device::current().processors) * 8, needed = ceil_div(count, kThreads);
-  launch("moving patches", kernel, uint32_t(needed < most ? needed : most), kThreads, p.elements * sizeof(int32_t),
-         stream, m);
+  const int ahead = 3 * (vectors ? N : 1);  // an unrolled loop may read the next three rounds' offsets before it ends
+  launch("moving patches", kernel, uint32_t(needed < most ? needed : most), kThreads,
+         (p.elements + ahead) * sizeof(int32_t), stream, m);
 }
 
 }  // namespace

@@ -305,6 +305,16 @@ bool norm_rope_by_tokens(RopeProblem p, cudaStream_t stream) {
 }
 
 /// Checks what both functions share, but the memory of out.
+/// What the kernels need beyond valid arguments.
+template <class Params>
+void check_supported(const Params& p) {
+  require_aligned("x", p.x, p.dtype, p.heads, p.rows, 16);
+  require_aligned("out", p.out, p.dtype, p.heads, p.rows, 16);
+  if (p.head_dim % 16 != 0 || p.head_dim > 256) {
+    unsupported("head_dim is %d, the CUDA library turns multiples of 16 up to 256", p.head_dim);
+  }
+}
+
 template <class Params>
 RopeProblem checked(const Params& p, Arguments& arguments) {
   in_range("heads", p.heads, 1, 65535);
@@ -322,11 +332,6 @@ RopeProblem checked(const Params& p, Arguments& arguments) {
       refuse("cos_table is %p and sin_table %p, expected multiples of 16 bytes", static_cast<const void*>(p.cos_table),
              static_cast<const void*>(p.sin_table));
     }
-  }
-  require_aligned("x", p.x, p.dtype, p.heads, p.rows, 16);
-  require_aligned("out", p.out, p.dtype, p.heads, p.rows, 16);
-  if (p.head_dim % 16 != 0 || p.head_dim > 256) {
-    unsupported("head_dim is %d, the CUDA library turns multiples of 16 up to 256", p.head_dim);
   }
   RopeProblem problem{};
   problem.x = p.x;
@@ -350,6 +355,7 @@ int32_t svg_rope(const svg_rope_params* params, svg_stream stream) {
     Arguments arguments;
     const RopeProblem problem = checked(p, arguments);
     arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
+    check_supported(p);
     with_type(p.dtype,
               [&](auto type) { rope_by_heads<decltype(type), false>(problem, static_cast<cudaStream_t>(stream)); });
   });
@@ -375,6 +381,11 @@ int32_t svg_norm_rope(const svg_norm_rope_params* params, svg_stream stream) {
     if (p.permuted_rows > 0) {
       arguments.read("order", p.order, int64_t(p.heads) * p.permuted_rows);
       arguments.write("out", p.out, p.dtype, p.heads, p.rows, p.head_dim);
+    } else {
+      arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
+    }
+    check_supported(p);
+    if (p.permuted_rows > 0) {
       int32_t* places;
       workspace.add(places, int64_t(p.heads) * p.permuted_rows);
       workspace.allocate();
@@ -382,8 +393,6 @@ int32_t svg_norm_rope(const svg_norm_rope_params* params, svg_stream stream) {
              kSlice * sizeof(int32_t), on, p.order, p.permuted_rows, places);
       problem.places = places;
       problem.permuted_rows = p.permuted_rows;
-    } else {
-      arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
     }
     with_type(p.dtype, [&](auto type) {
       using T = decltype(type);
