@@ -33,7 +33,9 @@ final class KernelBindings {
     GATED_RESIDUAL("svg_gated_residual"),
     ROPE("svg_rope"),
     NORM_ROPE("svg_norm_rope"),
-    ACTIVATION("svg_activation");
+    ACTIVATION("svg_activation"),
+    COPY("svg_copy"),
+    ELEMENTWISE("svg_elementwise");
 
     private final String symbol;
 
