@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -37,8 +38,10 @@ struct Context {
   size_t used = 0;
   Pool pool;
 };
+using Graph = std::vector<std::function<void()>>;
 struct Stream {
   Context* context;
+  Graph* capturing = nullptr;
 };
 struct Event {
   Context* context;
@@ -55,6 +58,7 @@ std::mutex mutex;
 Context contexts[kDevices];
 std::set<Stream*> streams;
 std::set<Event*> events;
+std::set<Graph*> graphs;
 std::map<uintptr_t, Memory> memories;
 std::set<void*> pinned;
 int clock_ms = 0;
@@ -108,11 +112,20 @@ Result release(uintptr_t address) {
   return kSuccess;
 }
 
+/// Runs work, or keeps it where the stream is captured.
+Result run(Stream* stream, std::function<void()> work) {
+  if (stream != nullptr && stream->capturing != nullptr) {
+    stream->capturing->push_back(std::move(work));
+  } else {
+    work();
+  }
+  return kSuccess;
+}
+
 Result copy(void* target, const void* source, size_t bytes, const void* on_device, Stream* stream) {
   if (const Result result = usable(stream); result != kSuccess) return result;
   if (!holds(reinterpret_cast<uintptr_t>(on_device), bytes)) return kInvalidValue;
-  std::memcpy(target, source, bytes);
-  return kSuccess;
+  return run(stream, [=] { std::memcpy(target, source, bytes); });
 }
 
 }  // namespace
@@ -258,15 +271,15 @@ int cuMemsetD8Async(uint8_t* target, uint8_t value, size_t count, Stream* stream
   LOCKED;
   if (const Result result = usable(stream); result != kSuccess) return result;
   if (!holds(reinterpret_cast<uintptr_t>(target), count)) return kInvalidValue;
-  std::memset(target, value, count);
-  return kSuccess;
+  return run(stream, [=] { std::memset(target, value, count); });
 }
 int cuMemsetD32Async(uint32_t* target, uint32_t value, size_t count, Stream* stream) {
   LOCKED;
   if (const Result result = usable(stream); result != kSuccess) return result;
   if (!holds(reinterpret_cast<uintptr_t>(target), 4 * count)) return kInvalidValue;
-  for (size_t i = 0; i < count; i++) target[i] = value;
-  return kSuccess;
+  return run(stream, [=] {
+    for (size_t i = 0; i < count; i++) target[i] = value;
+  });
 }
 
 int cuMemPoolGetAttribute(Pool* pool, int attribute, uint64_t* value) {
@@ -313,6 +326,37 @@ int cuStreamQuery(Stream* stream) {
 int cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
   LOCKED;
   return events.count(event) == 0 ? kInvalidHandle : usable(stream);
+}
+
+int cuStreamBeginCapture_v2(Stream* stream, int mode) {
+  LOCKED;
+  if (mode != 1) return kInvalidValue;
+  stream->capturing = new Graph();
+  return usable(stream);
+}
+int cuStreamEndCapture(Stream* stream, Graph** graph) {
+  LOCKED;
+  graphs.insert(*graph = stream->capturing);
+  stream->capturing = nullptr;
+  return usable(stream);
+}
+int cuGraphInstantiateWithFlags(Graph** launchable, Graph* graph, uint64_t) {
+  LOCKED;
+  graphs.insert(*launchable = new Graph(*graph));
+  return kSuccess;
+}
+int cuGraphDestroy(Graph* graph) {
+  LOCKED;
+  if (graphs.erase(graph) == 0) return kInvalidHandle;
+  delete graph;
+  return kSuccess;
+}
+int cuGraphExecDestroy(Graph* launchable) { return cuGraphDestroy(launchable); }
+int cuGraphLaunch(Graph* launchable, Stream* stream) {
+  LOCKED;
+  if (graphs.count(launchable) == 0) return kInvalidHandle;
+  for (const auto& work : *launchable) work();
+  return usable(stream);
 }
 
 int cuEventCreate(Event** event, unsigned flags) {

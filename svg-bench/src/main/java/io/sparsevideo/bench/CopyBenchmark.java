@@ -29,6 +29,12 @@ public class CopyBenchmark extends GpuBenchmark {
     stream().copyOnDevice(to, from);
   }
 
+  /** A graph's copy is another one, of little more than half the rate (H200, CUDA 13.0). */
+  @Override
+  boolean isCapturable() {
+    return false;
+  }
+
   @Override
   double bytes() {
     return 2.0 * from.byteSize();

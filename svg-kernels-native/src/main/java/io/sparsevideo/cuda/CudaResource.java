@@ -4,7 +4,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 
 /** What belongs to a context and is closed by whoever opened it; closing twice does nothing. */
 abstract sealed class CudaResource implements AutoCloseable
-    permits CudaEvent, CudaStream, DeviceMemory, PinnedMemory {
+    permits CudaEvent, CudaGraph, CudaStream, DeviceMemory, PinnedMemory {
 
   private final CudaContext context;
   private final long handle;

@@ -1,5 +1,6 @@
 package io.sparsevideo.cuda;
 
+import io.sparsevideo.cuda.ffi.cuda_h;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -49,6 +50,50 @@ public final class CudaStream extends CudaResource {
     long mark = event.handle();
     try (CudaContext.Scope current = context().enter()) {
       driver().waitForEvent(stream, mark);
+    }
+  }
+
+  /**
+   * Records what {@code work} puts on this stream, and on streams that wait for it, instead of
+   * running it. Pool memory that it allocates must be freed in it; it must not wait for the device.
+   *
+   * @param work runs once, on the calling thread
+   */
+  public CudaGraph capture(Runnable work) {
+    long stream = handle();
+    try (CudaContext.Scope current = context().enter()) {
+      driver().beginCapture(stream, cuda_h.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL());
+      long graph;
+      try {
+        work.run();
+        graph = driver().endCapture(stream);
+      } catch (Throwable t) {
+        abandonCapture(stream, t);
+        throw t;
+      }
+      try {
+        return context().opened(new CudaGraph(context(), driver().instantiate(graph)));
+      } finally {
+        driver().destroyGraph(graph);
+      }
+    }
+  }
+
+  /** A failed capture ends with an error of its own, which says less than the first. */
+  private void abandonCapture(long stream, Throwable first) {
+    try {
+      driver().destroyGraph(driver().endCapture(stream));
+    } catch (CudaException e) {
+      first.addSuppressed(e);
+    }
+  }
+
+  /** Runs what was captured, on the memory that it was captured with. */
+  public void launch(CudaGraph graph) {
+    long stream = handle();
+    long captured = graph.handle();
+    try (CudaContext.Scope current = context().enter()) {
+      driver().launchGraph(captured, stream);
     }
   }
 

@@ -66,6 +66,12 @@ final class DriverBindings {
     STREAM_SYNCHRONIZE("cuStreamSynchronize", "stream"),
     STREAM_QUERY("cuStreamQuery", "stream"),
     STREAM_WAIT_EVENT("cuStreamWaitEvent", "stream", "event", "flags"),
+    STREAM_BEGIN_CAPTURE("cuStreamBeginCapture_v2", "stream", "mode"),
+    STREAM_END_CAPTURE("cuStreamEndCapture", "stream"),
+    GRAPH_INSTANTIATE("cuGraphInstantiateWithFlags", "graph", "flags"),
+    GRAPH_DESTROY("cuGraphDestroy", "graph"),
+    GRAPH_EXEC_DESTROY("cuGraphExecDestroy", "graph"),
+    GRAPH_LAUNCH("cuGraphLaunch", "graph", "stream"),
     EVENT_CREATE("cuEventCreate", "flags"),
     EVENT_DESTROY("cuEventDestroy_v2", "event"),
     EVENT_RECORD("cuEventRecord", "event", "stream"),
@@ -104,7 +110,9 @@ final class DriverBindings {
   private static final MethodHandle LLLL = signature(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle LBLL = signature(JAVA_LONG, JAVA_BYTE, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle LILL = signature(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle LI = signature(JAVA_LONG, JAVA_INT);
   private static final MethodHandle LIP = signature(JAVA_LONG, JAVA_INT, ADDRESS);
+  private static final MethodHandle LP = signature(JAVA_LONG, ADDRESS);
   private static final MethodHandle LPL = signature(JAVA_LONG, ADDRESS, JAVA_LONG);
   private static final MethodHandle LPLL = signature(JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle P = signature(ADDRESS);
@@ -417,7 +425,7 @@ final class DriverBindings {
     check(call(f, pool, bytes), f, hex(pool), bytes);
   }
 
-  // Streams and events
+  // Streams, graphs and events
 
   long newStream(int flags) {
     return answerLong(Function.STREAM_CREATE, flags);
@@ -443,6 +451,51 @@ final class DriverBindings {
     } catch (Throwable t) {
       throw unexpected(t);
     }
+  }
+
+  void beginCapture(long stream, int mode) {
+    Function f = Function.STREAM_BEGIN_CAPTURE;
+    try {
+      check((int) LI.invokeExact(address(f), stream, mode), f, hex(stream), mode);
+    } catch (Throwable t) {
+      throw unexpected(t);
+    }
+  }
+
+  /** The captured graph, to be destroyed. */
+  long endCapture(long stream) {
+    MemorySegment answer = ANSWER.get();
+    Function f = Function.STREAM_END_CAPTURE;
+    try {
+      check((int) LP.invokeExact(address(f), stream, answer), f, hex(stream));
+    } catch (Throwable t) {
+      throw unexpected(t);
+    }
+    return answer.get(JAVA_LONG, 0);
+  }
+
+  /** A graph that can be launched. */
+  long instantiate(long graph) {
+    MemorySegment answer = ANSWER.get();
+    Function f = Function.GRAPH_INSTANTIATE;
+    try {
+      check((int) PLL.invokeExact(address(f), answer, graph, 0L), f, hex(graph), 0);
+    } catch (Throwable t) {
+      throw unexpected(t);
+    }
+    return answer.get(JAVA_LONG, 0);
+  }
+
+  void destroyGraph(long graph) {
+    checkHandle(Function.GRAPH_DESTROY, graph);
+  }
+
+  void destroyLaunchable(long graph) {
+    checkHandle(Function.GRAPH_EXEC_DESTROY, graph);
+  }
+
+  void launchGraph(long graph, long stream) {
+    checkHandles(Function.GRAPH_LAUNCH, graph, stream);
   }
 
   long newEvent(int flags) {

@@ -1,5 +1,5 @@
 /**
- * NVIDIA's CUDA driver: devices, their primary contexts, streams, events and memory.
+ * NVIDIA's CUDA driver: devices, their primary contexts, streams, graphs, events and memory.
  *
  * <p>{@link io.sparsevideo.cuda.CudaDriver} is the way in; whoever opens a context, stream, event
  * or memory closes it. Every operation may be called from any thread: where the driver wants the

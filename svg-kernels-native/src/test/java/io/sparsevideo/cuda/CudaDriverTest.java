@@ -1,7 +1,6 @@
 package io.sparsevideo.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,8 +10,7 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
-import org.junit.jupiter.api.AfterEach;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -21,16 +19,6 @@ class CudaDriverTest {
   private static final String MISSING = "no/such/libcuda.so.1";
 
   @TempDir Path temp;
-  private final String before = System.getProperty(CudaDriver.PATH_PROPERTY);
-
-  @AfterEach
-  void restoreProperty() {
-    if (before == null) {
-      System.clearProperty(CudaDriver.PATH_PROPERTY);
-    } else {
-      System.setProperty(CudaDriver.PATH_PROPERTY, before);
-    }
-  }
 
   @Test
   void aMissingFileIsNamedWithTheRemedy() {
@@ -69,49 +57,54 @@ class CudaDriverTest {
     }
   }
 
-  /** In a process of its own: what cuInit answers is fixed by the environment. */
   @Test
   void aDriverWithoutDevicesIsRefusedWithItsError() throws Exception {
+    assertEquals(
+        FakeCuda.library()
+            + ": cuInit(flags 0): CUDA_ERROR_NO_DEVICE (100): no CUDA-capable device is detected",
+        loadInNewProcess(FakeCuda.library(), Map.of("SVG_FAKE_CUDA_NO_DEVICE", "1")));
+  }
+
+  @Test
+  void theChosenPathIsTheOnlyOneTried() throws Exception {
+    Path chosen = temp.resolve(MISSING);
+    assertEquals(chosen + ": there is no such file", loadInNewProcess(chosen, Map.of()));
+  }
+
+  @Test
+  void theChosenDriverIsFound() throws Exception {
+    assertEquals(
+        "found driver for CUDA 13.2 from " + FakeCuda.library(),
+        loadInNewProcess(FakeCuda.library(), Map.of()));
+  }
+
+  /** A process keeps the driver that it found, and what cuInit answered. */
+  private static String loadInNewProcess(Path driver, Map<String, String> environment)
+      throws Exception {
     ProcessBuilder java =
         new ProcessBuilder(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "--enable-native-access=ALL-UNNAMED",
-            "-D" + CudaDriver.PATH_PROPERTY + "=" + FakeCuda.library(),
+            "-D" + CudaDriver.PATH_PROPERTY + "=" + driver,
             "-cp",
             System.getProperty("java.class.path"),
-            FindDriver.class.getName());
-    java.environment().put("SVG_FAKE_CUDA_NO_DEVICE", "1");
+            LoadDriver.class.getName());
+    java.environment().putAll(environment);
     Process process = java.redirectErrorStream(true).start();
     String output = new String(process.getInputStream().readAllBytes()).strip();
     assertEquals(0, process.waitFor(), output);
-    assertEquals(
-        FakeCuda.library()
-            + ": cuInit(flags 0): CUDA_ERROR_NO_DEVICE (100): no CUDA-capable device is detected",
-        output);
+    return output;
   }
 
-  /** Prints why there is no driver; fails if there is one. */
-  static final class FindDriver {
+  /** Prints the process's driver, or what was tried. */
+  static final class LoadDriver {
     public static void main(String[] arguments) {
+      CudaDriver.find().ifPresent(driver -> System.out.println("found " + driver));
       try {
-        System.out.println("found " + CudaDriver.load());
-        System.exit(1);
+        CudaDriver.load();
       } catch (CudaUnavailableException e) {
-        System.out.println(e.attempts().getFirst());
+        System.out.println(String.join("\n", e.attempts()));
       }
-    }
-  }
-
-  @Test
-  void theChosenPathIsTheOnlyOneTried() {
-    System.setProperty(CudaDriver.PATH_PROPERTY, temp.resolve(MISSING).toString());
-    Optional<CudaDriver> driver = CudaDriver.find();
-    if (driver.isPresent()) {
-      // The process has its driver already, from where it was found before.
-      assertSame(driver.get(), CudaDriver.load());
-    } else {
-      CudaUnavailableException e = assertThrows(CudaUnavailableException.class, CudaDriver::load);
-      assertEquals(List.of(temp.resolve(MISSING) + ": there is no such file"), e.attempts());
     }
   }
 

@@ -121,6 +121,54 @@ class CudaStreamTest {
   }
 
   @Test
+  void capturedWorkRunsWhenLaunched() {
+    try (DeviceMemory from = stream.allocate(1 << 10);
+        DeviceMemory to = stream.allocate(1 << 10)) {
+      stream.fill(from.segment(), (byte) 1);
+      stream.fill(to.segment(), (byte) 2);
+      CudaGraph graph =
+          stream.capture(
+              () -> {
+                stream.copyOnDevice(to.segment(), from.segment());
+                stream.fill(from.segment(), (byte) 3);
+              });
+      assertEquals(2, lastByte(to));
+      try (graph) {
+        stream.launch(graph);
+        assertEquals(1, lastByte(to));
+        stream.launch(graph);
+        assertEquals(3, lastByte(to));
+      }
+      assertThrows(IllegalStateException.class, () -> stream.launch(graph));
+    }
+  }
+
+  @Test
+  void aFailedCaptureLeavesTheStreamUsable() {
+    RuntimeException failure = new RuntimeException("of the work");
+    RuntimeException e =
+        assertThrows(
+            RuntimeException.class,
+            () ->
+                stream.capture(
+                    () -> {
+                      throw failure;
+                    }));
+    assertEquals(failure, e);
+    try (DeviceMemory memory = stream.allocate(8)) {
+      stream.fill(memory.segment(), (byte) 5);
+      assertEquals(5, lastByte(memory));
+    }
+  }
+
+  private byte lastByte(DeviceMemory memory) {
+    MemorySegment back = arena.allocate(memory.byteSize());
+    stream.copyToHost(back, memory.segment());
+    stream.synchronize();
+    return back.get(ValueLayout.JAVA_BYTE, memory.byteSize() - 1);
+  }
+
+  @Test
   void thePoolKeepsWhatItIsToldTo() {
     CudaMemoryPool pool = context.memoryPool();
     pool.setReleaseThreshold(Long.MAX_VALUE);

@@ -95,6 +95,15 @@ public class cuda_h extends cuda_h$shared {
     public static int CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR() {
         return CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
     }
+    private static final int CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum CUstreamCaptureMode_enum.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1
+     * }
+     */
+    public static int CU_STREAM_CAPTURE_MODE_THREAD_LOCAL() {
+        return CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+    }
     private static final int CUDA_SUCCESS = (int)0L;
     /**
      * {@snippet lang=c :
