@@ -2,6 +2,8 @@
 //
 // Bytes: every element once in, once out. A thread takes one unit at a time: of a copy the widest that all rows are
 // made of, 16 bytes where they are aligned; of arithmetic one element. Rows that are not contiguous cost more.
+#include <algorithm>
+
 #include "../shared/views.h"
 #include "launch.h"
 #include "vectors.cuh"

@@ -2,9 +2,7 @@
 // shape.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <initializer_list>
 
 #include "svg_kernels.h"
 
@@ -90,9 +88,11 @@ inline uintptr_t check_view(const NamedView& v, int dims, const int64_t* sizes) 
   return end;
 }
 
-inline bool same(const NamedView& a, const NamedView& b, int dims) {
-  return a.view->data == b.view->data && a.element_size == b.element_size &&
-         std::equal(a.view->strides, a.view->strides + dims, b.view->strides);
+/// Whether both are the same elements in the same order.
+inline bool same(const NamedView& a, const NamedView& b, int dims, const int64_t* sizes) {
+  bool same = a.view->data == b.view->data && a.element_size == b.element_size;
+  for (int d = 0; d < dims; d++) same = same && (sizes[d] == 1 || a.view->strides[d] == b.view->strides[d]);
+  return same;
 }
 
 }  // namespace views
@@ -113,7 +113,7 @@ Loops<N> loops_over(int dims, const int64_t* sizes, const NamedView (&views)[N],
   for (int v = 0; v < N - 1; v++) {
     const auto begin = reinterpret_cast<uintptr_t>(views[v].view->data);
     const bool overlap = begin < ends[N - 1] && out_begin < ends[v];
-    if (overlap && !(in_place && views::same(views[v], out, dims))) {
+    if (overlap && !(in_place && views::same(views[v], out, dims, sizes))) {
       refuse("%s at [%#llx, %#llx) overlaps %s at [%#llx, %#llx), which is written", views[v].name,
              (unsigned long long)begin, (unsigned long long)ends[v], out.name, (unsigned long long)out_begin,
              (unsigned long long)ends[N - 1]);
