@@ -31,7 +31,7 @@
 extern "C" {
 #endif
 
-#define SVG_ABI_VERSION 1
+#define SVG_ABI_VERSION 2
 
 #if defined(__GNUC__)
 #define SVG_API __attribute__((visibility("default")))
@@ -70,7 +70,8 @@ SVG_API const char* svg_last_error(void);
 /*
  * Dense attention: out = softmax(scale * q k^T) v.
  * split > 0 keeps two groups apart: rows and keys [0, split) see only each other, and so do those from split on
- * (needs q_rows == k_rows); 0 means one group.
+ * (needs q_rows == k_rows); 0 means one group. Where k_lengths is given, no row of head h sees the keys from
+ * k_lengths[h] on.
  */
 typedef struct svg_attention_dense_params {
   uint32_t struct_size;
@@ -82,7 +83,8 @@ typedef struct svg_attention_dense_params {
   int32_t split;
   float scale;
   svg_heads q, k, v, out;
-  float* lse; /* (H, q_rows) log-sum-exp of the scaled scores, or NULL */
+  const int32_t* k_lengths; /* (H), each 0 to k_rows, or NULL: all keys */
+  float* lse;               /* (H, q_rows) log-sum-exp of the scaled scores (-infinity: no key), or NULL */
 } svg_attention_dense_params;
 SVG_API int32_t svg_attention_dense(const svg_attention_dense_params* params, svg_stream stream);
 
@@ -180,6 +182,16 @@ SVG_API int32_t svg_video_layout(const svg_video_layout_params* params, svg_stre
  * then every centroid becomes the mean of its rows in fp32; an empty cluster keeps its centroid. Stops early when the
  * largest centroid move over all clusters and heads is below tolerance. Labels and sizes are those of the last
  * assignment; centroids are after the last update. Deterministic for a fixed input.
+ *
+ * The initial centroids are the rows of init_rows; or, with draw_rows not 0, distinct rows drawn from seed; or what
+ * centroids holds. Drawn are, for j in [0, clusters), p(j) of a permutation p of [0, rows) that depends on seed and
+ * head only. With all numbers unsigned, arithmetic modulo 2^64, and
+ *   mix(x):  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9, x = (x ^ x >> 27) * 0x94d049bb133111eb, x ^ x >> 31
+ *   key      = mix(seed + (head + 1) * 0x9e3779b97f4a7c15)
+ *   b        = the least integer of at least 1 with 2^(2 b) >= rows
+ *   f(x):    left = x >> b, right = x mod 2^b; for round = 0 ... 5: (left, right) = (right, left ^ mix(key ^ (round <<
+ * 32 | right)) mod 2^b); left << b | right p(j) is the first of f(j), f(f(j)), ... that is below rows. Both libraries
+ * draw the same rows.
  */
 typedef struct svg_kmeans_params {
   uint32_t struct_size;
@@ -191,8 +203,10 @@ typedef struct svg_kmeans_params {
   int32_t iterations; /* at least 1 */
   float tolerance;    /* Euclidean; 0 never stops early */
   svg_heads x;
-  const int32_t* init_rows; /* (H, K) rows that become the initial centroids, or NULL: start from centroids */
-  float* centroids;         /* in (when init_rows is NULL) and out, (H, K, D) */
+  const int32_t* init_rows; /* (H, K) rows that become the initial centroids, or NULL */
+  uint64_t seed;            /* of the drawn rows */
+  int32_t draw_rows;        /* not 0: draw the initial rows; init_rows must be NULL */
+  float* centroids;         /* (H, K, D) out; in when the initial centroids are not rows */
   int32_t* labels;          /* out (H, rows) */
   int32_t* sizes;           /* out (H, K) */
   int32_t* iterations_done; /* out (1), or NULL */
@@ -344,6 +358,8 @@ SVG_API int32_t svg_rope(const svg_rope_params* params, svg_stream stream);
  * RMSNorm and RoPE of queries or keys in one pass. The norm is over each head's D channels with a weight (D), or with
  * across_heads not 0 over all H * D channels of a row with a weight (H, D). x and out are (H, rows, D) views, so a
  * token-major x and a head-major out turn the layout in the same pass; in place only when both views are the same.
+ * With an order the result is permuted too, as svg_permute_rows does: out[h][i] is what becomes of x[h][order[h][i]],
+ * with that row's angles, for i < permuted_rows; later rows stay where they are. Then out must not be x.
  */
 typedef struct svg_norm_rope_params {
   uint32_t struct_size;
@@ -360,6 +376,8 @@ typedef struct svg_norm_rope_params {
   const void* weight;     /* (D) or (H, D), or NULL for ones */
   const float* cos_table; /* (rotated_rows, D / 2) */
   const float* sin_table; /* (rotated_rows, D / 2) */
+  int32_t permuted_rows;  /* 0 to rows; 0 for no permutation, and order is ignored */
+  const int32_t* order;   /* (H, permuted_rows), a permutation per head */
 } svg_norm_rope_params;
 SVG_API int32_t svg_norm_rope(const svg_norm_rope_params* params, svg_stream stream);
 
@@ -383,6 +401,55 @@ typedef struct svg_activation_params {
   const void* bias; /* (width), or NULL */
 } svg_activation_params;
 SVG_API int32_t svg_activation(const svg_activation_params* params, svg_stream stream);
+
+/*
+ * Sinusoidal embedding of timesteps, as diffusers' Timesteps. With half = width / 2 (rounded down), row r of out is
+ * sin(angle_i) for i in [0, half), then cos(angle_i), or with flip_sin_to_cos not 0 the other way round; the last
+ * column of an odd width is 0. frequency_i = exp(-ln(max_period) * i / (half - downscale_freq_shift)), angle_i = scale
+ * * (timesteps[r] * frequency_i) Every operation is rounded to fp32, in this order: at timestep 999 the last bit of a
+ * frequency turns an angle by 6e-5, so another order would not repeat the public implementation's numbers.
+ */
+typedef struct svg_timestep_embedding_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of out */
+  int32_t rows;
+  int32_t width; /* at least 2 */
+  int32_t flip_sin_to_cos;
+  float downscale_freq_shift; /* less than width / 2 */
+  float scale;
+  float max_period;       /* above 0 */
+  const float* timesteps; /* (rows) */
+  svg_heads out;          /* one head */
+} svg_timestep_embedding_params;
+SVG_API int32_t svg_timestep_embedding(const svg_timestep_embedding_params* params, svg_stream stream);
+
+/* The order of a patch's elements within its token; c channel, t frame, h row, w column, the last one contiguous. */
+typedef enum svg_patch_order {
+  SVG_PATCH_CTHW = 0, /* a convolution's weight: inputs of Wan, HunyuanVideo and Cosmos, output of HunyuanVideo */
+  SVG_PATCH_THWC = 1, /* output of Wan */
+  SVG_PATCH_HWTC = 2  /* output of Cosmos */
+} svg_patch_order;
+
+/*
+ * Cuts a video into patches, or with inverse not 0 puts it together. Token (f, y, x) of the (frames / patch_frames,
+ * height / patch_height, width / patch_width) grid, counted in that order, holds all channels of its patch.
+ */
+typedef struct svg_patchify_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of video and tokens */
+  int32_t channels;
+  int32_t frames; /* a multiple of patch_frames, and so on */
+  int32_t height;
+  int32_t width;
+  int32_t patch_frames;
+  int32_t patch_height;
+  int32_t patch_width;
+  int32_t order; /* svg_patch_order */
+  int32_t inverse;
+  void* video;      /* (channels, frames, height, width) */
+  svg_heads tokens; /* one head; rows of channels * patch_frames * patch_height * patch_width */
+} svg_patchify_params;
+SVG_API int32_t svg_patchify(const svg_patchify_params* params, svg_stream stream);
 
 /*
  * The functions from here on work on views of any layout: sizes are the function's, strides count elements and are at

@@ -35,8 +35,9 @@ grep -h -E "warning" "$out"/*.log || true
 objects=(); for source in src/cuda/*.cu; do objects+=("$out/$(basename "$source" .cu).o"); done
 nvcc -shared -cudart static "${objects[@]}" -o "$out/libsvg_kernels_cuda.so" \
   -Xlinker --version-script=src/exports.map
-nvcc -std=c++20 -O2 -Iinclude -cudart static -gencode arch=compute_90a,code=sm_90a -gencode arch=compute_80,code=sm_80 \
-  -Ilab lab/time.cu lab/check.cpp lab/main.cpp -o "$out/lab" -ldl
+# The laboratory looks at SVG2's plan as well, which the library does not export.
+nvcc -std=c++20 -O2 -Iinclude --expt-relaxed-constexpr -Xcompiler -fopenmp -cudart static -gencode arch=compute_90a,code=sm_90a \
+  -gencode arch=compute_80,code=sm_80 -Ilab lab/*.cu lab/*.cpp "$out"/{attention_plan,launch,library}.o -o "$out/lab" -ldl
 if [ -d src/host ]; then
   g++ -std=c++20 -O3 -fopenmp -fPIC -shared -fvisibility=hidden -Wno-psabi -Iinclude src/host/*.cpp \
     -o "$out/libsvg_kernels_host.so" -Wl,--version-script=src/exports.map

@@ -1,19 +1,15 @@
 // Every function of the CUDA library against the host library: odd sizes, random inputs, poisoned outputs, and refused
 // arguments.
 #include <algorithm>
-#include <cstdarg>
 
-#include "lab.h"
+#include "checking.h"
 
 namespace lab {
 namespace {
 
-class Checker {
+class FunctionChecker : public Checker {
  public:
-  explicit Checker(const Libraries& libraries) : lib_(libraries) {}
-
-  int failures() const { return failures_; }
-  void report() const { std::printf("checks: %d passed, %d failed\n", passed_, failures_); }
+  using Checker::Checker;
 
   void kmeans() {
     struct Shape {
@@ -43,13 +39,16 @@ class Checker {
         calls++;
         return centers[row % 16 * s.dim + d] + normal(r);
       });
-      run_kmeans(s.dtype, x, s.clusters, s.iterations, s.tolerance, s.from_rows, 0.03);
+      run_kmeans(s.dtype, x, s.clusters, s.iterations, s.tolerance, s.from_rows ? kRows : kCentroids, 0.03);
+      if (s.from_rows) run_kmeans(s.dtype, x, s.clusters, s.iterations, s.tolerance, kDrawn, 0.03);
+      if (s.iterations == 4) against_double(x, s.clusters, s.iterations);
+      if (s.tolerance > 0) stops_early(x, s.clusters, s.iterations, s.tolerance);
     }
     // Small whole numbers are exact in every type: every label must agree, ties included.
     for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
       Tensor x(dtype, 2, 1500, 32);
       x.fill(random_, [](std::mt19937& r) { return float(r() % 3); });
-      run_kmeans(dtype, x, 150, 1, 0, true, 0);
+      for (Start from : {kRows, kDrawn}) run_kmeans(dtype, x, 150, 1, 0, from, 0);
     }
   }
 
@@ -136,6 +135,75 @@ class Checker {
     }
   }
 
+  void patches() {
+    struct Shape {
+      int channels, frames, height, width, patch_frames, patch_height, patch_width, gap;
+    };
+    for (const Shape& s : {Shape{16, 3, 10, 22, 1, 2, 2, 0},
+                           {5, 6, 9, 35, 2, 3, 5, 0},
+                           {36, 2, 4, 6, 1, 2, 2, 8},
+                           {3, 4, 6, 9, 4, 2, 1, 3},
+                           {1, 1, 1, 1, 1, 1, 1, 0}}) {
+      for (int32_t dtype : {SVG_BF16, SVG_F32}) {
+        for (int order : {SVG_PATCH_CTHW, SVG_PATCH_THWC, SVG_PATCH_HWTC}) {
+          for (int inverse : {0, 1}) {
+            const int elements = s.channels * s.patch_frames * s.patch_height * s.patch_width;
+            const int all = s.channels * s.frames * s.height * s.width;
+            Tensor video(dtype, 1, 1, all), tokens(dtype, 1, all / elements, elements, false, s.gap);
+            (inverse ? tokens : video).fill_normal(random_);
+            both("svg_patchify", [&](Side side) {
+              svg_patchify_params p{};
+              p.dtype = dtype;
+              p.channels = s.channels;
+              p.frames = s.frames;
+              p.height = s.height;
+              p.width = s.width;
+              p.patch_frames = s.patch_frames;
+              p.patch_height = s.patch_height;
+              p.patch_width = s.patch_width;
+              p.order = order;
+              p.inverse = inverse;
+              p.video = video.array.at(side);
+              p.tokens = tokens.at(side);
+              return p;
+            });
+            equal(format("patchify %s %dx%dx%dx%d, order %d, inverse %d", dtype_name(dtype), s.channels, s.frames,
+                         s.height, s.width, order, inverse),
+                  (inverse ? video : tokens).array);
+          }
+        }
+      }
+    }
+  }
+
+  void timesteps() {
+    for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+      for (int width : {256, 320, 33, 2}) {
+        for (int flip : {0, 1}) {
+          Values<float> timesteps(5);
+          for (size_t i = 0; i < timesteps.count; i++) timesteps[i] = float(random_() % 1000000) * 1e-3f;
+          timesteps.array.upload();
+          Tensor out(dtype, 1, 5, width, false, 3);
+          both("svg_timestep_embedding", [&](Side side) {
+            svg_timestep_embedding_params p{};
+            p.dtype = dtype;
+            p.rows = 5;
+            p.width = width;
+            p.flip_sin_to_cos = flip;
+            p.downscale_freq_shift = flip ? 0 : 0.5f;
+            p.scale = flip ? 1 : 2.5f;
+            p.max_period = 10000;
+            p.timesteps = timesteps.at(side);
+            p.out = out.at(side);
+            return p;
+          });
+          near(format("timestep_embedding %s width %d, flip %d", dtype_name(dtype), width, flip), out,
+               dtype == SVG_F32 ? 1e-7 : 1e-4);
+        }
+      }
+    }
+  }
+
   void block_map() {
     struct Shape {
       int heads, queries, keys, dim, context, min_keep;
@@ -182,215 +250,251 @@ class Checker {
   }
 
   void profile() {
-    for (int32_t dtype : {SVG_BF16, SVG_F16}) {
-      for (int dim : {128, 64, 40}) {
-        const int heads = 3, frames = 5, tokens = 331, context = 37, rows = frames * tokens + context;
+    const int frames = 5, tokens = 331, context = 37;
+    for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+      for (int dim : {128, 64, 40, 33}) {
         for (int samples : {70, 9}) {
-          Tensor q(dtype, heads, rows, dim, true), k(dtype, heads, rows, dim, true), v(dtype, heads, rows, dim);
-          for (Tensor* t : {&q, &k, &v}) t->fill_normal(random_);
-          Values<int32_t> sampled(samples), best(heads);
-          Values<float> mse(2 * heads);
-          for (int i = 0; i < samples; i++) sampled[i] = int32_t(random_() % rows);
-          sampled.array.upload();
-          both("svg_profile_heads", [&](Side side) {
-            svg_profile_heads_params p{};
-            p.dtype = dtype;
-            p.heads = heads;
-            p.head_dim = dim;
-            p.rows = rows;
-            p.frames = frames;
-            p.tokens_per_frame = tokens;
-            p.context_rows = context;
-            p.sink_keys = 20;
-            p.band_blocks = 3;
-            p.samples = samples;
-            p.scale = 1 / std::sqrt(float(dim));
-            p.q = q.at(side);
-            p.k = k.at(side);
-            p.v = v.at(side);
-            p.sampled_rows = sampled.at(side);
-            p.mse = mse.at(side);
-            p.best = best.at(side);
-            return p;
-          });
-          const auto errors = mse.download();
-          const auto chosen = best.download();
-          for (int i = 0; i < 2 * heads; i++) {
-            expect(std::abs(errors[i] - mse[i]) <= 0.02 * mse[i],
-                   format("profile_heads %s D %d: error %g, the host's %g", dtype_name(dtype), dim, errors[i], mse[i]));
-          }
-          for (int h = 0; h < heads; h++) {
-            const bool close = std::abs(mse[h] - mse[heads + h]) < 0.05 * mse[h];
-            expect(chosen[h] == best[h] || close, format("profile_heads: head %d gets %d", h, chosen[h]));
-          }
+          Profile problem(dtype, 3, dim, frames, tokens, context, samples, random_);
+          run_profile(problem, 20, 3, dtype == SVG_F32 ? 1e-4 : 0.02);
         }
       }
     }
+    for (int32_t dtype : {SVG_BF16, SVG_F32}) {
+      Profile wide(dtype, 2, 256, frames, tokens, context, 9, random_);
+      run_profile(wide, 20, 3, dtype == SVG_F32 ? 1e-4 : 0.02);
+      for (float scale : {-1.5f, 0.0f}) {
+        Profile scaled(dtype, 2, 64, frames, tokens, context, 20, random_);
+        scaled.scale = scale;
+        run_profile(scaled, 20, 3, dtype == SVG_F32 ? 1e-4 : 0.02);
+      }
+      // Masks that allow every key leave no error, whatever the order of sums.
+      Profile all(dtype, 2, 64, frames, tokens, 0, 20, random_);
+      run_profile(all, 0, 1000, 0);
+      for (float error : all.mse.download()) expect(error == 0, format("profile_heads: error %g of no mask", error));
+      // No band and no sink: every row of video is zero under both masks, and the two are equal.
+      Profile none(dtype, 2, 64, frames, tokens, 0, 20, random_);
+      run_profile(none, 0, 0, dtype == SVG_F32 ? 1e-4 : 0.02);
+      // Keys that no mask allows to the sampled rows score hundreds above those that one does.
+      Profile far(dtype, 2, 64, frames, tokens, 0, 20, random_);
+      for (int i = 0; i < 20; i++) far.sampled[i] = int32_t(random_() % 100);
+      far.sampled.array.upload();
+      far.q.fill(random_, [](std::mt19937&) { return 4; });
+      int calls = 0;
+      far.k.fill(random_, [&](std::mt19937& r) {
+        const int row = calls++ / 64 % (frames * tokens);
+        const bool high = row / tokens >= 3 && row % tokens >= 250;
+        return (high ? 8.0f : 0.0f) + std::normal_distribution<float>()(r) * 0.1f;
+      });
+      run_profile(far, 0, 2, dtype == SVG_F32 ? 1e-4 : 0.02);
+      // So many heads that one block takes all keys of each, and most of them are beyond the band.
+      Profile gaps(dtype, 600, 8, frames, tokens, 0, 9, random_);
+      for (int i = 0; i < 9; i++) gaps.sampled[i] = int32_t(random_() % 20);
+      gaps.sampled.array.upload();
+      run_profile(gaps, 0, 1, dtype == SVG_F32 ? 1e-4 : 0.02);
+    }
   }
 
-  // The host library has no functions for what follows; expected values are computed here, in double precision.
-
   void norms() {
-    for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
-      for (int width : {32, 64, 128, 200, 256, 333, 1024, 5120, 16384}) {
-        for (bool centred : {false, true}) {
-          const int heads = 2, rows = 19;
-          const int32_t weight_dtype = width % 64 == 0 ? SVG_F32 : dtype;
-          Tensor x(dtype, heads, rows, width, true, width % 16 == 0 ? 16 : 3), out(dtype, heads, rows, width);
-          Tensor weight(weight_dtype, 1, 1, width), bias(weight_dtype, 1, 1, width);
-          Tensor scale(SVG_F32, heads, 1, width), shift(SVG_BF16, heads, rows, width);
+    struct Shape {
+      int rows, width;
+    };
+    // Parts of a warp, whole blocks, more rows than a grid takes at once, rows that are not whole vectors.
+    for (const Shape& s : {Shape{7, 8},
+                           {1, 33},
+                           {70001, 64},
+                           {301, 77},
+                           {1, 128},
+                           {133, 200},
+                           {301, 256},
+                           {97, 264},
+                           {1501, 1000},
+                           {7, 5120},
+                           {7, 5128},
+                           {3, 16384}}) {
+      for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+        if (s.rows > 9999 && dtype != SVG_BF16) continue;
+        for (int kind = 0; kind < 5; kind++) {
+          // 0 RMSNorm with weight; LayerNorm 1 plain, 2 affine, 3 affine and modulated by head, 4 modulated by row
+          const int heads = s.rows > 9999 ? 1 : 2, gap = s.width % 8 == 0 ? 16 : 3;
+          const int32_t weight_dtype = s.rows % 2 == 0 ? SVG_F32 : dtype,
+                        modulation_dtype = kind == 3 ? SVG_F32 : SVG_BF16;
+          Tensor x(dtype, heads, s.rows, s.width, true, gap), out(dtype, heads, s.rows, s.width);
+          Tensor weight(weight_dtype, 1, 1, s.width), bias(weight_dtype, 1, 1, s.width);
+          Tensor scale(modulation_dtype, heads, kind == 4 ? s.rows : 1, s.width);
+          Tensor shift(modulation_dtype, heads, kind == 4 ? s.rows : 1, s.width);
           for (Tensor* t : {&x, &weight, &bias, &scale, &shift}) t->fill_normal(random_);
-          const svg_heads by_head{scale.array.at(Side::kDevice), width, 0};
-          const bool modulated = width != 256;
-          for (int h = 0; h < heads; h++) {
-            for (int r = 0; r < rows; r++) {
-              double mean = 0, squares = 0;
-              for (int d = 0; d < width && centred; d++) mean += of(x, h, r, d) / width;
-              for (int d = 0; d < width; d++) squares += std::pow(of(x, h, r, d) - mean, 2) / width;
-              for (int d = 0; d < width; d++) {
-                double value = (of(x, h, r, d) - mean) / std::sqrt(squares + 1e-5) * of(weight, 0, 0, d);
-                if (centred) value += of(bias, 0, 0, d);
-                if (centred && modulated) value = value * (1 + of(scale, h, 0, d));
-                if (centred && modulated && width != 64) value += of(shift, h, r, d);
-                put(out.array.at(Side::kHost), dtype, out.index(h, r, d), float(value));
-              }
-            }
-          }
-          if (centred) {
-            svg_layer_norm_params p{};
-            p.modulation_dtype = SVG_F32;
-            p.bias = bias.array.at(Side::kDevice);
-            if (modulated) p.scale = by_head;
-            Tensor shift32(SVG_F32, heads, rows, width);
-            for (int h = 0; h < heads; h++) {
-              for (int r = 0; r < rows; r++) {
-                for (int d = 0; d < width; d++) {
-                  put(shift32.array.at(Side::kHost), SVG_F32, shift32.index(h, r, d), float(of(shift, h, r, d)));
-                }
-              }
-            }
-            shift32.array.upload();
-            if (modulated && width != 64) p.shift = shift32.at(Side::kDevice);
-            norm("svg_layer_norm", p, x, out, weight);
+          const bool in_place = s.width == 200;
+          const auto fill = [&](auto p, Side side) {
+            p.dtype = dtype;
+            p.heads = heads;
+            p.rows = s.rows;
+            p.width = s.width;
+            p.weight_dtype = weight_dtype;
+            p.epsilon = 1e-5f;
+            p.x = x.at(side);
+            p.out = (in_place ? x : out).at(side);
+            if (kind == 0 || kind == 2 || kind == 3) p.weight = weight.array.at(side);
+            return p;
+          };
+          if (kind == 0) {
+            both("svg_rms_norm", [&](Side side) { return fill(svg_rms_norm_params{}, side); });
           } else {
-            norm("svg_rms_norm", svg_rms_norm_params{}, x, out, weight);
+            both("svg_layer_norm", [&](Side side) {
+              svg_layer_norm_params p = fill(svg_layer_norm_params{}, side);
+              p.modulation_dtype = modulation_dtype;
+              if (kind == 2 || kind == 3) p.bias = bias.array.at(side);
+              if (kind >= 3) p.scale = scale.by_row(side);
+              if (kind >= 3 && s.width != 77) p.shift = shift.by_row(side);
+              return p;
+            });
           }
+          near(format("norm %d %s %dx%d", kind, dtype_name(dtype), s.rows, s.width), in_place ? x : out, dtype);
         }
       }
     }
   }
 
   void rope() {
-    for (int32_t dtype : {SVG_BF16, SVG_F32}) {
-      for (int dim : {128, 64, 96, 32}) {
-        for (int kind = 0; kind < 6; kind++) {  // pairs; without norm, per head, across heads
-          const int heads = 6, rows = 37, rotated = 30, pairs = kind % 2, norm = kind / 2;
-          Tensor x(dtype, heads, rows, dim, true), out(dtype, heads, rows, dim);
-          Tensor weight(SVG_F32, 1, heads, dim), angle(SVG_F32, 1, rotated, dim / 2);
+    struct Shape {
+      int heads, rows, dim;
+    };
+    for (const Shape& s : {Shape{6, 37, 128},
+                           {5, 1501, 48},
+                           {3, 1, 16},
+                           {1, 7, 64},
+                           {9, 61, 96},
+                           {2, 133, 256},
+                           {50, 9, 256},
+                           {3, 13001, 32}}) {
+      for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+        if (s.rows > 9999 && dtype != SVG_BF16) continue;
+        for (int kind = 0; kind < 10; kind++) {  // pairs; without norm, per head, across heads, both with a permutation
+          const int pairs = kind % 2, norm = kind / 2 % 3 + kind / 6, rotated = s.rows * 5 / 6;
+          const int permuted = kind >= 6 ? s.rows - s.rows / 9 : 0;
+          const int32_t weight_dtype = pairs ? dtype : SVG_F32;
+          Tensor x(dtype, s.heads, s.rows, s.dim, true), out(dtype, s.heads, s.rows, s.dim);
+          Tensor weight(weight_dtype, 1, s.heads, s.dim), angle(SVG_F32, 1, s.rows, s.dim / 2);
           for (Tensor* t : {&x, &weight, &angle}) t->fill_normal(random_);
-          Values<float> cosines(size_t(rotated) * dim / 2), sines(cosines.count);
+          Values<float> cosines(size_t(s.rows) * s.dim / 2), sines(cosines.count);
           for (size_t i = 0; i < cosines.count; i++) {
             cosines[i] = std::cos(angle.array.at<float>(Side::kHost)[i]);
             sines[i] = std::sin(angle.array.at<float>(Side::kHost)[i]);
           }
-          cosines.array.upload();
-          sines.array.upload();
-          for (int h = 0; h < heads; h++) {
-            for (int r = 0; r < rows; r++) {
-              double squares = 0;
-              for (int g = norm == 2 ? 0 : h; g < (norm == 2 ? heads : h + 1); g++) {
-                for (int d = 0; d < dim; d++) squares += std::pow(of(x, g, r, d), 2) / (norm == 2 ? heads * dim : dim);
-              }
-              std::vector<double> value(dim);
-              for (int d = 0; d < dim; d++) {
-                value[d] = of(x, h, r, d);
-                if (norm > 0) value[d] *= of(weight, 0, norm == 2 ? h : 0, d) / std::sqrt(squares + 1e-6);
-              }
-              for (int i = 0; i < dim / 2 && r < rotated; i++) {
-                double &a = value[pairs ? i : 2 * i], &b = value[pairs ? i + dim / 2 : 2 * i + 1];
-                const double c = cosines[size_t(r) * dim / 2 + i], s = sines[size_t(r) * dim / 2 + i], was = a;
-                a = was * c - b * s;
-                b = b * c + was * s;
-              }
-              for (int d = 0; d < dim; d++) put(out.array.at(Side::kHost), dtype, out.index(h, r, d), float(value[d]));
-            }
+          Values<int32_t> order(size_t(s.heads) * std::max(permuted, 1));
+          for (int h = 0; h < s.heads && permuted > 0; h++) {
+            for (int i = 0; i < permuted; i++) order[h * permuted + i] = i;
+            std::shuffle(&order[h * permuted], &order[h * permuted] + permuted, random_);
           }
-          const auto fill = [&](auto p) {
-            p.struct_size = sizeof p;
+          for (Array* array : {&cosines.array, &sines.array, &order.array}) array->upload();
+          const bool in_place = s.dim == 96 && permuted == 0;
+          const auto fill = [&](auto p, Side side) {
             p.dtype = dtype;
-            p.heads = heads;
-            p.rows = rows;
-            p.head_dim = dim;
+            p.heads = s.heads;
+            p.rows = s.rows;
+            p.head_dim = s.dim;
             p.pairs = pairs;
             p.rotated_rows = rotated;
-            p.x = x.at(Side::kDevice);
-            p.out = out.at(Side::kDevice);
-            p.cos_table = cosines.at(Side::kDevice);
-            p.sin_table = sines.at(Side::kDevice);
+            p.x = x.at(side);
+            p.out = (in_place ? x : out).at(side);
+            p.cos_table = cosines.at(side);
+            p.sin_table = sines.at(side);
             return p;
           };
           if (norm == 0) {
-            on_device("svg_rope", fill(svg_rope_params{}));
+            both("svg_rope", [&](Side side) { return fill(svg_rope_params{}, side); });
           } else {
-            svg_norm_rope_params p = fill(svg_norm_rope_params{});
-            p.across_heads = norm == 2;
-            p.weight_dtype = SVG_F32;
-            p.epsilon = 1e-6f;
-            p.weight = weight.array.at(Side::kDevice);
-            on_device("svg_norm_rope", p);
+            both("svg_norm_rope", [&](Side side) {
+              svg_norm_rope_params p = fill(svg_norm_rope_params{}, side);
+              p.across_heads = norm == 2;
+              p.weight_dtype = weight_dtype;
+              p.epsilon = 1e-6f;
+              p.weight = weight.array.at(side);
+              p.permuted_rows = permuted;
+              p.order = order.at(side);
+              return p;
+            });
           }
-          near(format("rope %s D %d, pairs %d, norm %d", dtype_name(dtype), dim, pairs, norm), out, rounding(dtype));
+          near(format("rope %s %dx%dx%d, pairs %d, norm %d, permuted %d", dtype_name(dtype), s.heads, s.rows, s.dim,
+                      pairs, norm, permuted),
+               in_place ? x : out, dtype);
         }
       }
     }
   }
 
   void elementwise() {
-    for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
-      for (int32_t other : {SVG_F32, SVG_BF16}) {
-        for (int width : {48, 33}) {
-          const int heads = 2, rows = 301;
-          Tensor x(dtype, heads, rows, width), y(dtype, heads, rows, width, true), out(dtype, heads, rows, width);
-          Tensor gate(other, heads, 1, width), bias(other, 1, 1, width);
+    struct Shape {
+      int rows, width;
+    };
+    for (const Shape& s : {Shape{301, 48}, {7, 33}, {1, 1}, {9001, 8}, {133, 1000}, {7, 5128}}) {
+      for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+        for (int32_t other : {SVG_F32, SVG_F16, SVG_BF16}) {
+          const int heads = 2, gate_rows = other == SVG_F16 ? s.rows : 1;
+          Tensor x(dtype, heads, s.rows, s.width), y(dtype, heads, s.rows, s.width, true),
+              out(dtype, heads, s.rows, s.width);
+          Tensor gate(other, heads, gate_rows, s.width), bias(other, 1, 1, s.width);
           for (Tensor* t : {&x, &y, &gate, &bias}) t->fill_normal(random_);
-          each(out, [&](int h, int r, int d) { return of(x, h, r, d) + of(gate, h, 0, d) * of(y, h, r, d); });
-          svg_gated_residual_params p{sizeof p,
-                                      dtype,
-                                      heads,
-                                      rows,
-                                      width,
-                                      other,
-                                      x.at(Side::kDevice),
-                                      y.at(Side::kDevice),
-                                      out.at(Side::kDevice),
-                                      {gate.array.at(Side::kDevice), width, 0}};
-          on_device("svg_gated_residual", p);
-          near(format("gated_residual %s width %d", dtype_name(dtype), width), out, rounding(dtype));
           for (int kind : {SVG_IDENTITY, SVG_GELU_TANH, SVG_SILU}) {
-            Tensor made(other, heads, rows, width);
-            each(made, [&](int h, int r, int d) {
-              const double v = of(x, h, r, d) + of(bias, 0, 0, d);
-              if (kind == SVG_SILU) return v / (1 + std::exp(-v));
-              return kind == SVG_IDENTITY ? v
-                                          : v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+            Tensor made(other, heads, s.rows, s.width);
+            both("svg_activation", [&](Side side) {
+              svg_activation_params p{};
+              p.x_dtype = dtype;
+              p.out_dtype = other;
+              p.heads = heads;
+              p.rows = s.rows;
+              p.width = s.width;
+              p.kind = kind;
+              p.bias_dtype = other;
+              p.x = x.at(side);
+              p.out = made.at(side);
+              if (s.width != 48) p.bias = bias.array.at(side);
+              return p;
             });
-            svg_activation_params a{sizeof a,
-                                    dtype,
-                                    other,
-                                    heads,
-                                    rows,
-                                    width,
-                                    kind,
-                                    other,
-                                    x.at(Side::kDevice),
-                                    made.at(Side::kDevice),
-                                    bias.array.at(Side::kDevice)};
-            on_device("svg_activation", a);
-            near(format("activation %d %s to %s width %d", kind, dtype_name(dtype), dtype_name(other), width), made,
-                 rounding(other));
+            near(format("activation %d %s to %s %dx%d", kind, dtype_name(dtype), dtype_name(other), s.rows, s.width),
+                 made, other);
           }
+          Tensor& to = s.width == 1000 ? x : out;
+          both("svg_gated_residual", [&](Side side) {
+            svg_gated_residual_params p{};
+            p.dtype = dtype;
+            p.heads = heads;
+            p.rows = s.rows;
+            p.width = s.width;
+            p.gate_dtype = other;
+            p.x = x.at(side);
+            p.y = y.at(side);
+            p.out = to.at(side);
+            if (s.width != 33) p.gate = gate.by_row(side);
+            return p;
+          });
+          near(format("gated_residual %s by %s %dx%d", dtype_name(dtype), dtype_name(other), s.rows, s.width), to,
+               dtype);
         }
       }
+    }
+    far_activations();
+  }
+
+  /// GELU and SiLU from the far negative end, where nearly nothing is left, to the far positive one, against fp64: the
+  /// error of each value is at most twice that of rounding it.
+  void far_activations() {
+    for (int kind : {SVG_GELU_TANH, SVG_SILU}) {
+      Tensor x(SVG_F32, 1, 1, 4001), out(SVG_BF16, 1, 1, 4001);
+      int at = 0;
+      x.fill(random_, [&](std::mt19937&) { return float(at++ - 2000) * 0.005f; });
+      svg_activation_params p{
+          sizeof p, SVG_F32, SVG_BF16, 1, 1, 4001, kind, SVG_F32, x.at(Side::kDevice), out.at(Side::kDevice), nullptr};
+      if (lib_.cuda.call("svg_activation", p) != SVG_OK) expect(false, lib_.cuda.error());
+      const std::vector<uint8_t> device = out.array.download();
+      double worst = 0;
+      for (int i = 0; i < 4001; i++) {
+        const double v = get(x.array.at(Side::kHost), SVG_F32, i);
+        const double exact = kind == SVG_SILU ? v / (1 + std::exp(-v))
+                                              : v / (1 + std::exp(-std::sqrt(8 / M_PI) * (v + 0.044715 * v * v * v)));
+        if (std::abs(exact) > 1e-37)
+          worst = std::max(worst, std::abs(get(device.data(), SVG_BF16, i) - exact) / std::abs(exact));
+      }
+      expect(worst <= 2.0 / 512, format("activation %d: an error of %.1e of the value", kind, worst));
     }
   }
 
@@ -425,51 +529,243 @@ class Checker {
     refused<P>("svg_kmeans", good, "row_stride is 31", SVG_INVALID_ARGUMENT, [](P& p) { p.x.row_stride = 31; });
     refused<P>("svg_kmeans", good, "overlaps", SVG_INVALID_ARGUMENT, [](P& p) { p.sizes = p.labels; });
     refused<P>("svg_kmeans", good, "head_dim is 24", SVG_UNSUPPORTED, [](P& p) { p.head_dim = 24; });
-    svg_attention_dense_params dense{};
-    dense.struct_size = sizeof dense;
-    refused<svg_attention_dense_params>("svg_attention_dense", dense, "no attention kernels", SVG_UNSUPPORTED,
-                                        [](svg_attention_dense_params&) {});
+    svg_norm_rope_params turned{};
+    turned.struct_size = sizeof turned;
+    turned.dtype = SVG_BF16;
+    turned.heads = 2;
+    turned.rows = 64;
+    turned.head_dim = 32;
+    turned.x = turned.out = x.at(Side::kDevice);
+    using R = svg_norm_rope_params;
+    refused<R>("svg_norm_rope", turned, "multiple of 16 bytes", SVG_INVALID_ARGUMENT,
+               [](R& p) { p.x.row_stride = 33; });
+    refused<R>("svg_norm_rope", turned, "permuted_rows is 65", SVG_INVALID_ARGUMENT,
+               [](R& p) { p.permuted_rows = 65; });
+    refused<R>("svg_norm_rope", turned, "order is null", SVG_INVALID_ARGUMENT, [](R& p) { p.permuted_rows = 64; });
+    refused<R>("svg_norm_rope", turned, "out at", SVG_INVALID_ARGUMENT, [&](R& p) {
+      p.permuted_rows = 64;
+      p.order = labels.at(Side::kDevice);
+    });
+    refused<R>("svg_norm_rope", turned, "head_dim is 24", SVG_UNSUPPORTED, [](R& p) { p.head_dim = 24; });
+    refused<P>("svg_kmeans", good, "head_dim is 144", SVG_UNSUPPORTED, [](P& p) {
+      p.head_dim = 144;
+      p.rows = p.clusters = 1;
+      p.x.row_stride = 144;
+    });
+    refused<P>("svg_kmeans", good, "draw_rows is 1 and init_rows", SVG_INVALID_ARGUMENT, [](P& p) { p.draw_rows = 1; });
+  }
+
+  /// Every function refuses every argument that is wrong on its own, and as the host library does.
+  void bad_arguments() {
+#define FIELD(kind, name) {#name, offsetof(P, name), kind}
+    {
+      using P = svg_kmeans_params;
+      spoil_each<P>(
+          "svg_kmeans",
+          [](P& p) { p.dtype = SVG_F32, p.heads = 2, p.rows = 64, p.head_dim = 32, p.clusters = 8, p.iterations = 1; },
+          {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim),
+           FIELD(kCount, clusters), FIELD(kCount, iterations), FIELD(kNumber, tolerance), FIELD(kTensor, x),
+           FIELD(kArrayOut, centroids), FIELD(kArrayOut, labels), FIELD(kArrayOut, sizes)});
+    }
+    {
+      using P = svg_block_map_params;
+      spoil_each<P>(
+          "svg_block_map",
+          [](P& p) { p.heads = 2, p.head_dim = 16, p.q_clusters = 8, p.k_clusters = 8, p.top_p = 0.5f; },
+          {FIELD(kCount, heads), FIELD(kCount, head_dim), FIELD(kCount, q_clusters), FIELD(kCount, k_clusters),
+           FIELD(kEnum, context_clusters), FIELD(kZeroOrMore, min_keep), FIELD(kNumber, top_p), FIELD(kNumber, scale),
+           FIELD(kArray, q_centroids), FIELD(kArray, k_centroids), FIELD(kArray, k_sizes), FIELD(kBytesOut, map)});
+    }
+    {
+      using P = svg_sort_labels_params;
+      spoil_each<P>("svg_sort_labels", [](P& p) { p.heads = 2, p.rows = 64, p.clusters = 8; },
+                    {FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, clusters), FIELD(kEnum, context_clusters),
+                     FIELD(kZeroOrMore, prompt_rows), FIELD(kZeroOrMore, padding_rows), FIELD(kArray, labels),
+                     FIELD(kArrayOut, order), FIELD(kArrayOut, offsets)});
+    }
+    {
+      using P = svg_permute_rows_params;
+      spoil_each<P>(
+          "svg_permute_rows", [](P& p) { p.heads = 2, p.rows = 64, p.head_dim = 32, p.permuted_rows = 60; },
+          {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim),
+           FIELD(kZeroOrMore, permuted_rows), FIELD(kTensor, src), FIELD(kTensorOut, dst), FIELD(kArray, order)});
+    }
+    {
+      using P = svg_video_layout_params;
+      spoil_each<P>("svg_video_layout",
+                    [](P& p) { p.heads = 2, p.rows = 64, p.head_dim = 32, p.frames = 4, p.tokens_per_frame = 15; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim),
+                     FIELD(kCount, frames), FIELD(kCount, tokens_per_frame), FIELD(kTensor, src),
+                     FIELD(kTensorOut, dst), FIELD(kArray, transform)});
+    }
+    {
+      using P = svg_profile_heads_params;
+      spoil_each<P>("svg_profile_heads",
+                    [](P& p) {
+                      p.heads = 2, p.rows = 64, p.head_dim = 32, p.frames = 4, p.tokens_per_frame = 15;
+                      p.context_rows = 4, p.samples = 5, p.band_blocks = 1;
+                    },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, head_dim), FIELD(kCount, frames),
+                     FIELD(kCount, tokens_per_frame), FIELD(kZeroOrMore, context_rows), FIELD(kZeroOrMore, sink_keys),
+                     FIELD(kZeroOrMore, band_blocks), FIELD(kCount, samples), FIELD(kNumber, scale), FIELD(kTensor, q),
+                     FIELD(kTensor, k), FIELD(kTensor, v), FIELD(kArray, sampled_rows), FIELD(kArrayOut, mse),
+                     FIELD(kArrayOut, best)});
+    }
+    {
+      using P = svg_rms_norm_params;
+      spoil_each<P>("svg_rms_norm", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, width),
+                     FIELD(kEnum, weight_dtype), FIELD(kNumber, epsilon), FIELD(kTensor, x), FIELD(kTensorOut, out),
+                     FIELD(kOptional, weight)});
+    }
+    {
+      using P = svg_layer_norm_params;
+      spoil_each<P>("svg_layer_norm", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, width),
+                     FIELD(kNumber, epsilon), FIELD(kTensor, x), FIELD(kTensorOut, out), FIELD(kOptional, weight),
+                     FIELD(kOptional, bias)});
+    }
+    {
+      using P = svg_gated_residual_params;
+      spoil_each<P>("svg_gated_residual", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, width),
+                     FIELD(kTensor, x), FIELD(kTensor, y), FIELD(kTensorOut, out)});
+    }
+    {
+      using P = svg_rope_params;
+      spoil_each<P>("svg_rope", [](P& p) { p.heads = 2, p.rows = 64, p.head_dim = 32, p.rotated_rows = 60; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim),
+                     FIELD(kEnum, pairs), FIELD(kZeroOrMore, rotated_rows), FIELD(kTensor, x), FIELD(kTensorOut, out),
+                     FIELD(kArray, cos_table), FIELD(kArray, sin_table)});
+    }
+    {
+      using P = svg_norm_rope_params;
+      spoil_each<P>(
+          "svg_norm_rope", [](P& p) { p.heads = 2, p.rows = 64, p.head_dim = 32, p.rotated_rows = 60; },
+          {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, head_dim), FIELD(kEnum, pairs),
+           FIELD(kZeroOrMore, rotated_rows), FIELD(kNumber, epsilon), FIELD(kTensor, x), FIELD(kTensorOut, out),
+           FIELD(kOptional, weight), FIELD(kArray, cos_table), FIELD(kArray, sin_table)});
+    }
+    {
+      using P = svg_activation_params;
+      spoil_each<P>("svg_activation", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, x_dtype), FIELD(kEnum, out_dtype), FIELD(kCount, heads), FIELD(kCount, rows),
+                     FIELD(kCount, width), FIELD(kEnum, kind), FIELD(kTensor, x), FIELD(kTensorOut, out),
+                     FIELD(kOptional, bias)});
+    }
+    {
+      using P = svg_timestep_embedding_params;
+      spoil_each<P>(
+          "svg_timestep_embedding", [](P& p) { p.rows = 64, p.width = 32, p.scale = p.max_period = 1; },
+          {FIELD(kEnum, dtype), FIELD(kCount, rows), FIELD(kCount, width), FIELD(kNumber, downscale_freq_shift),
+           FIELD(kNumber, scale), FIELD(kNumber, max_period), FIELD(kArray, timesteps), FIELD(kTensorOut, out)});
+    }
+    {
+      using P = svg_patchify_params;
+      spoil_each<P>("svg_patchify",
+                    [](P& p) {
+                      p.channels = 8, p.frames = 4, p.height = 8, p.width = 8;
+                      p.patch_frames = 1, p.patch_height = p.patch_width = 2;
+                    },
+                    {FIELD(kEnum, dtype), FIELD(kCount, channels), FIELD(kCount, frames), FIELD(kCount, height),
+                     FIELD(kCount, width), FIELD(kCount, patch_frames), FIELD(kCount, patch_height),
+                     FIELD(kCount, patch_width), FIELD(kEnum, order), FIELD(kArray, video), FIELD(kTensorOut, tokens)});
+    }
+#undef FIELD
+  }
+
+  /// Labels, orders and rows that are out of range: the outputs may be anything, but nothing else is written.
+  void wild_indices() {
+    const int heads = 2, rows = 777, dim = 32, clusters = 50;
+    const auto fill_wild = [&](Values<int32_t>& values) {
+      const int32_t wild[] = {-1, INT32_MIN, INT32_MAX, rows, clusters, 0, 1, 1 << 20};
+      for (size_t i = 0; i < values.count; i++) values[i] = wild[random_() % 8];
+      values.array.upload();
+    };
+    Values<int32_t> labels(heads * rows), order(labels.count), offsets(heads * (clusters + 1)), init(heads * clusters);
+    Values<int32_t> sizes(init.count), best(heads), flags(heads);
+    Values<float> centroids(size_t(init.count) * dim), mse(2 * heads);
+    Values<uint8_t> map(size_t(heads) * clusters * clusters);
+    Tensor x(SVG_BF16, heads, rows, dim), out(SVG_BF16, heads, rows, dim);
+    x.fill_normal(random_);
+    fill_wild(labels);
+    svg_sort_labels_params s{sizeof s,
+                             heads,
+                             rows,
+                             clusters,
+                             0,
+                             0,
+                             0,
+                             labels.at(Side::kDevice),
+                             order.at(Side::kDevice),
+                             offsets.at(Side::kDevice)};
+    on_device("svg_sort_labels", s);
+    order.download(), offsets.download();
+    fill_wild(order);
+    for (int inverse : {0, 1}) {
+      svg_permute_rows_params p{sizeof p,
+                                SVG_BF16,
+                                heads,
+                                dim,
+                                rows,
+                                rows,
+                                inverse,
+                                x.at(Side::kDevice),
+                                out.at(Side::kDevice),
+                                order.at(Side::kDevice)};
+      on_device("svg_permute_rows", p);
+      out.array.download();
+    }
+    fill_wild(init);
+    Clusters clustering(x, clusters);
+    clustering.params.iterations = 2;
+    clustering.params.init_rows = init.at(Side::kDevice);
+    on_device("svg_kmeans", clustering.params);
+    clustering.labels.download(), clustering.sizes.download(), clustering.centroids.download();
+    for (size_t i = 0; i < centroids.count; i++) centroids[i] = float(random_() % 100) * 0.01f;
+    centroids.array.upload();
+    fill_wild(sizes);
+    svg_block_map_params b{sizeof b,
+                           heads,
+                           dim,
+                           clusters,
+                           clusters,
+                           0,
+                           3,
+                           0.5f,
+                           1,
+                           centroids.at(Side::kDevice),
+                           centroids.at(Side::kDevice),
+                           sizes.at(Side::kDevice),
+                           map.at(Side::kDevice)};
+    on_device("svg_block_map", b);
+    map.download();
+    fill_wild(labels);
+    for (int32_t dtype : {SVG_BF16, SVG_F32}) {
+      Tensor y(dtype, heads, rows, dim);
+      y.fill_normal(random_);
+      svg_profile_heads_params p{};
+      p.struct_size = sizeof p;
+      p.dtype = dtype;
+      p.heads = heads;
+      p.head_dim = dim;
+      p.rows = rows;
+      p.frames = 7;
+      p.tokens_per_frame = 111;
+      p.samples = 70;
+      p.band_blocks = 1;
+      p.scale = 1;
+      p.q = p.k = p.v = y.at(Side::kDevice);
+      p.sampled_rows = labels.at(Side::kDevice);
+      p.mse = mse.at(Side::kDevice);
+      p.best = best.at(Side::kDevice);
+      on_device("svg_profile_heads", p);
+      mse.download(), best.download();
+    }
+    expect(cudaGetLastError() == cudaSuccess, "indices out of range end in an error");
   }
 
  private:
-  static std::string format(const char* text, ...) __attribute__((format(printf, 1, 2))) {
-    char buffer[256];
-    va_list values;
-    va_start(values, text);
-    std::vsnprintf(buffer, sizeof buffer, text, values);
-    va_end(values);
-    return buffer;
-  }
-
-  void expect(bool holds, const std::string& what) {
-    holds ? passed_++ : failures_++;
-    if (!holds) std::printf("FAIL: %s\n", what.c_str());
-  }
-
-  /// Runs the function in both libraries; make(side) gives the params with that side's pointers.
-  template <class Make>
-  bool both(const char* name, Make make) {
-    bool fine = true;
-    for (Side side : {Side::kHost, Side::kDevice}) {
-      auto params = make(side);
-      params.struct_size = sizeof params;
-      const Library& library = side == Side::kHost ? lib_.host : lib_.cuda;
-      const int32_t status = library.call(name, params);
-      if (status != SVG_OK) {
-        expect(false, format("%s answers %d on the %s: ", name, status, side == Side::kHost ? "host" : "device") +
-                          library.error());
-        fine = false;
-      }
-    }
-    const cudaError_t result = cudaDeviceSynchronize();
-    if (result != cudaSuccess) {
-      std::printf("FAIL: %s: %s\n", name, cudaGetErrorString(result));
-      std::exit(1);
-    }
-    return fine;
-  }
-
-  static double of(Tensor& t, int h, int r, int d) { return get(t.array.at(Side::kHost), t.dtype, t.index(h, r, d)); }
   static double rounding(int32_t dtype) { return dtype == SVG_F32 ? 3e-6 : dtype == SVG_F16 ? 5e-4 : 4e-3; }
   template <class Value>
   static void each(Tensor& t, Value value) {
@@ -480,11 +776,6 @@ class Checker {
         }
       }
     }
-  }
-
-  template <class Params>
-  void on_device(const char* name, const Params& params) {
-    if (lib_.cuda.call(name, params) != SVG_OK) expect(false, lib_.cuda.error());
   }
 
   template <class Params>
@@ -514,8 +805,9 @@ class Checker {
            what + format(": %zu of %zu bytes differ, the first at %zu", different, device.size(), first));
   }
 
-  /// ||device - host|| / ||host|| over a tensor.
-  void near(const std::string& what, Tensor& tensor, double most) {
+  /// ||device - host|| / ||host|| over a tensor. Both round exact values, so that few of the rounded ones differ.
+  void near(const std::string& what, Tensor& tensor, int32_t dtype) {
+    const double most = dtype == SVG_F32 ? 2e-6 : dtype == SVG_F16 ? 1e-4 : 8e-4;
     const std::vector<uint8_t> device = tensor.array.download();
     double difference = 0, norm = 0;
     for (int h = 0; h < tensor.heads; h++) {
@@ -532,17 +824,272 @@ class Checker {
     expect(error <= most, what + format(": error %.2e, expected at most %.0e", error, most));
   }
 
-  template <class Params>
-  void refused(const char* name, Params params, const char* text, int32_t expected,
-               const std::function<void(Params&)>& spoil) {
-    spoil(params);
-    const int32_t status = lib_.cuda.call(name, params);
-    const std::string message = lib_.cuda.error();
-    expect(status == expected && message.find(text) != std::string::npos,
-           format("%s should answer %d with '%s', but answers %d with ", name, expected, text, status) + message);
+  /// What a field of a params struct holds, and so how it can be wrong.
+  enum FieldKind { kCount, kZeroOrMore, kEnum, kNumber, kTensor, kTensorOut, kArray, kArrayOut, kBytesOut, kOptional };
+  struct Field {
+    const char* name;
+    size_t offset;
+    FieldKind kind;
+  };
+
+  /// Tries every field of a call that is otherwise fine.
+  template <class P>
+  void spoil_each(const char* name, const std::function<void(P&)>& set, const std::vector<Field>& fields) {
+    constexpr size_t kRoom = 32768;
+    Array memory(kRoom * (fields.size() + 1));
+    std::memset(memory.at(Side::kHost), 0, memory.bytes());
+    memory.upload();
+    const auto make = [&](Side side) {
+      P p{};
+      p.struct_size = sizeof p;
+      set(p);
+      for (size_t i = 0; i < fields.size(); i++) {
+        char* const data = memory.at<char>(side) + i * kRoom;
+        if (fields[i].kind == kTensor || fields[i].kind == kTensorOut) {
+          in<svg_heads>(p, fields[i]) = {data, 64 * 32, 32};
+        } else if (fields[i].kind >= kArray) {
+          in<void*>(p, fields[i]) = data;
+        }
+      }
+      return p;
+    };
+    expect(lib_.cuda.call(name, make(Side::kDevice)) == SVG_OK, lib_.cuda.error());
+
+    const auto refuse = [&](const std::string& text, const std::function<void(P&)>& spoil) {
+      std::string messages[2];
+      for (Side side : {Side::kHost, Side::kDevice}) {
+        P p = make(side);
+        spoil(p);
+        const Library& library = side == Side::kHost ? lib_.host : lib_.cuda;
+        const int32_t status = library.call(name, p);
+        messages[int(side)] = library.error();
+        expect(status == SVG_INVALID_ARGUMENT && library.error().find(text) != std::string::npos,
+               format("%s should refuse '%s', but answers %d with ", name, text.c_str(), status) + library.error());
+      }
+      // Both name the same value; bounds may differ, and so do addresses.
+      const auto shown = [](const std::string& message) { return message.substr(0, message.find(", expected")); };
+      const bool address = messages[0].find("0x") != std::string::npos;
+      expect(address || shown(messages[0]) == shown(messages[1]), messages[0] + " | " + messages[1]);
+    };
+    const Library* const libraries[] = {&lib_.host, &lib_.cuda};
+    for (const Library* library : libraries) {
+      expect(library->call_null(name) == SVG_INVALID_ARGUMENT &&
+                 library->error().find("params is null") != std::string::npos,
+             format("%s should refuse null params", name));
+    }
+    refuse("struct_size is", [](P& p) { p.struct_size -= 4; });
+    const Field* input = nullptr;
+    for (const Field& f : fields) {
+      const auto value = [&](const char* text) { return std::string(f.name) + text; };
+      const auto number = [&](int32_t n) {
+        refuse(f.name + format(" is %d", n), [&](P& p) { in<int32_t>(p, f) = n; });
+      };
+      switch (f.kind) {
+        case kCount:
+          number(0);
+          [[fallthrough]];
+        case kZeroOrMore:
+          number(-5);
+          break;
+        case kEnum:
+          // A type is named for what it is of, or just dtype.
+          if (std::string(f.name).find("dtype") == std::string::npos) {
+            number(-1);
+            number(99);
+          } else {
+            refuse("dtype is 3", [&](P& p) { in<int32_t>(p, f) = 3; });
+          }
+          break;
+        case kNumber:
+          refuse(value(" is nan"), [&](P& p) { in<float>(p, f) = NAN; });
+          break;
+        case kTensor:
+        case kTensorOut:
+          refuse(value(".data is null"), [&](P& p) { in<svg_heads>(p, f).data = nullptr; });
+          refuse(value(".data is 0x"), [&](P& p) { in<svg_heads>(p, f).data = at<char>(p, f) + 1; });
+          refuse(value(".row_stride is 1"), [&](P& p) { in<svg_heads>(p, f).row_stride = 1; });
+          refuse(value(".head_stride is -1"), [&](P& p) { in<svg_heads>(p, f).head_stride = -1; });
+          break;
+        case kArray:
+        case kArrayOut:
+          refuse(f.name, [&](P& p) { in<char*>(p, f) += 1; });
+          [[fallthrough]];
+        case kBytesOut:
+          refuse(f.name, [&](P& p) { in<void*>(p, f) = nullptr; });
+          break;
+        case kOptional:
+          refuse(f.name, [&](P& p) { in<char*>(p, f) += 1; });
+          break;
+      }
+      if (f.kind == kTensor || f.kind == kArray) {
+        if (input == nullptr) input = &f;
+      } else if (f.kind == kTensorOut || f.kind == kArrayOut || f.kind == kBytesOut) {
+        refuse("overlaps", [&](P& p) { at<char>(p, f) = at<char>(p, *input) + 64; });
+      }
+    }
+  }
+  template <class T, class P>
+  static T& in(P& params, const Field& field) {
+    return *reinterpret_cast<T*>(reinterpret_cast<char*>(&params) + field.offset);
+  }
+  /// The pointer of an array or a tensor, which is its first member.
+  template <class T, class P>
+  static T*& at(P& params, const Field& field) {
+    return in<T*>(params, field);
   }
 
-  void run_kmeans(int32_t dtype, Tensor& x, int clusters, int iterations, float tolerance, bool from_rows,
+  /// A problem of svg_profile_heads with random tensors and rows.
+  struct Profile {
+    Profile(int32_t dtype, int heads, int dim, int frames, int tokens, int context, int samples, std::mt19937& random)
+        : frames(frames), tokens(tokens), context(context), q(dtype, heads, frames * tokens + context, dim, true),
+          k(dtype, heads, q.rows, dim, true), v(dtype, heads, q.rows, dim), sampled(samples), best(heads),
+          mse(2 * heads) {
+      for (Tensor* t : {&q, &k, &v}) t->fill_normal(random);
+      for (int i = 0; i < samples; i++) sampled[i] = int32_t(random() % q.rows);
+      sampled.array.upload();
+    }
+    int frames, tokens, context;
+    float scale = 1;
+    Tensor q, k, v;
+    Values<int32_t> sampled, best;
+    Values<float> mse;
+  };
+
+  void run_profile(Profile& problem, int sink, int band, double tolerance) {
+    const int heads = problem.q.heads, dim = problem.q.width;
+    const bool fine = both("svg_profile_heads", [&](Side side) {
+      svg_profile_heads_params p{};
+      p.dtype = problem.q.dtype;
+      p.heads = heads;
+      p.head_dim = dim;
+      p.rows = problem.q.rows;
+      p.frames = problem.frames;
+      p.tokens_per_frame = problem.tokens;
+      p.context_rows = problem.context;
+      p.sink_keys = sink;
+      p.band_blocks = band;
+      p.samples = int32_t(problem.sampled.count);
+      p.scale = problem.scale / std::sqrt(float(dim));
+      p.q = problem.q.at(side);
+      p.k = problem.k.at(side);
+      p.v = problem.v.at(side);
+      p.sampled_rows = problem.sampled.at(side);
+      p.mse = problem.mse.at(side);
+      p.best = problem.best.at(side);
+      return p;
+    });
+    if (!fine) return;
+    const auto errors = problem.mse.download();
+    const auto chosen = problem.best.download();
+    const std::string what =
+        format("profile_heads %s D %d, sink %d, band %d: ", dtype_name(problem.q.dtype), dim, sink, band);
+    for (int i = 0; i < 2 * heads; i++) {
+      expect(std::abs(errors[i] - problem.mse[i]) <= tolerance * problem.mse[i],
+             what + format("error %g, the host's %g", errors[i], problem.mse[i]));
+    }
+    for (int h = 0; h < heads; h++) {
+      const bool close = std::abs(problem.mse[h] - problem.mse[heads + h]) < 2 * tolerance * problem.mse[h];
+      expect(chosen[h] == problem.best[h] || close, what + format("head %d gets %d", h, chosen[h]));
+      expect(chosen[h] == (errors[heads + h] < errors[h]), what + "the greater error is chosen");
+    }
+  }
+
+  enum Start { kCentroids, kRows, kDrawn };
+
+  /// k-means on the device, from every (rows / clusters)-th row.
+  struct Clusters {
+    Clusters(Tensor& x, int clusters)
+        : centroids(size_t(x.heads) * clusters * x.width), labels(size_t(x.heads) * x.rows),
+          sizes(size_t(x.heads) * clusters), done(1), init(sizes.count) {
+      for (size_t i = 0; i < init.count; i++) init[i] = int32_t(int64_t(i % clusters) * x.rows / clusters);
+      init.array.upload();
+      params.struct_size = sizeof params;
+      params.dtype = x.dtype;
+      params.heads = x.heads;
+      params.rows = x.rows;
+      params.head_dim = x.width;
+      params.clusters = clusters;
+      params.x = x.at(Side::kDevice);
+      params.init_rows = init.at(Side::kDevice);
+      params.centroids = centroids.at(Side::kDevice);
+      params.labels = labels.at(Side::kDevice);
+      params.sizes = sizes.at(Side::kDevice);
+      params.iterations_done = done.at(Side::kDevice);
+    }
+    Values<float> centroids;
+    Values<int32_t> labels, sizes, done, init;
+    svg_kmeans_params params{};
+  };
+
+  /// What comes after an early stop changes nothing: the same as to ask for that many iterations.
+  void stops_early(Tensor& x, int clusters, int iterations, float tolerance) {
+    Clusters stopped(x, clusters), counted(x, clusters);
+    stopped.params.iterations = iterations;
+    stopped.params.tolerance = tolerance;
+    on_device("svg_kmeans", stopped.params);
+    const int done = stopped.done.download()[0];
+    counted.params.iterations = done;
+    on_device("svg_kmeans", counted.params);
+    expect(done > 1 && done < iterations, format("kmeans stops after %d of %d iterations", done, iterations));
+    expect(stopped.labels.download() == counted.labels.download() &&
+               stopped.sizes.download() == counted.sizes.download() &&
+               stopped.centroids.download() == counted.centroids.download(),
+           format("kmeans that stopped after %d iterations is not kmeans of %d iterations", done, done));
+  }
+
+  /// The same iterations in double precision.
+  void against_double(Tensor& x, int clusters, int iterations) {
+    Clusters device(x, clusters);
+    device.params.iterations = iterations;
+    on_device("svg_kmeans", device.params);
+    const auto label = device.labels.download();
+    const auto center = device.centroids.download();
+    const int rows = x.rows, dim = x.width;
+    size_t off = 0;
+    double squares[2] = {0, 0};  // with the labels and centroids of double precision, and of the device
+    for (int h = 0; h < x.heads; h++) {
+      std::vector<double> values(size_t(rows) * dim), means(size_t(clusters) * dim);
+      for (int r = 0; r < rows; r++) {
+        for (int d = 0; d < dim; d++) values[size_t(r) * dim + d] = of(x, h, r, d);
+      }
+      const auto distance = [&](int r, const auto* c) {
+        double sum = 0;
+        for (int d = 0; d < dim; d++) sum += std::pow(values[size_t(r) * dim + d] - double(c[d]), 2);
+        return sum;
+      };
+      for (int j = 0; j < clusters; j++) {
+        std::copy_n(&values[size_t(device.init[j]) * dim], dim, &means[size_t(j) * dim]);
+      }
+      std::vector<int> labels(rows);
+      for (int i = 0; i < iterations; i++) {
+        std::vector<double> sums(means.size(), 0);
+        std::vector<int> counts(clusters, 0);
+        for (int r = 0; r < rows; r++) {
+          double best = INFINITY;
+          for (int j = 0; j < clusters; j++) {
+            const double here = distance(r, &means[size_t(j) * dim]);
+            if (here < best) best = here, labels[r] = j;
+          }
+          counts[labels[r]]++;
+          for (int d = 0; d < dim; d++) sums[size_t(labels[r]) * dim + d] += values[size_t(r) * dim + d];
+        }
+        for (size_t k = 0; k < means.size(); k++) {
+          if (counts[k / dim] > 0) means[k] = sums[k] / counts[k / dim];
+        }
+      }
+      for (int r = 0; r < rows; r++) {
+        const int mine = label[size_t(h) * rows + r];
+        off += mine != labels[r];
+        squares[0] += distance(r, &means[size_t(labels[r]) * dim]);
+        squares[1] += distance(r, &center[(size_t(h) * clusters + mine) * dim]);
+      }
+    }
+    expect(std::abs(squares[1] - squares[0]) <= 1e-3 * squares[0],
+           format("kmeans: sum of squares %.7g, in double precision %.7g", squares[1], squares[0]));
+    expect(off <= 0.03 * x.heads * rows, format("kmeans: %zu labels differ from double precision", off));
+  }
+
+  void run_kmeans(int32_t dtype, Tensor& x, int clusters, int iterations, float tolerance, Start from,
                   double labels_off) {
     const int heads = x.heads, rows = x.rows, dim = x.width;
     Values<float> centroids(size_t(heads) * clusters * dim);
@@ -550,14 +1097,14 @@ class Checker {
     for (int h = 0; h < heads; h++) {
       for (int j = 0; j < clusters; j++) {
         init[h * clusters + j] = int32_t((int64_t(j) * rows) / clusters);
-        for (int d = 0; d < dim && !from_rows; d++) {
+        for (int d = 0; d < dim && from == kCentroids; d++) {
           centroids[(size_t(h) * clusters + j) * dim + d] =
               get(x.array.at(Side::kHost), dtype, x.index(h, init[h * clusters + j], d)) + 0.01f;
         }
       }
     }
     init.array.upload();
-    if (!from_rows) centroids.array.upload();
+    if (from == kCentroids) centroids.array.upload();
     const std::string what =
         format("kmeans %s %dx%dx%d K %d, %d iterations", dtype_name(dtype), heads, rows, dim, clusters, iterations);
     const bool fine = both("svg_kmeans", [&](Side side) {
@@ -570,7 +1117,9 @@ class Checker {
       p.iterations = iterations;
       p.tolerance = tolerance;
       p.x = x.at(side);
-      p.init_rows = from_rows ? init.at(side) : nullptr;
+      p.init_rows = from == kRows ? init.at(side) : nullptr;
+      p.draw_rows = from == kDrawn;
+      p.seed = 0x9e3779b97f4a7c15 * uint64_t(rows);
       p.centroids = centroids.at(side);
       p.labels = labels.at(side);
       p.sizes = sizes.at(side);
@@ -626,20 +1175,20 @@ class Checker {
     expect(std::sqrt(error / norm) < 1e-6,
            what + format(": centroids are off their means by %.2e", std::sqrt(error / norm)));
   }
-
-  const Libraries& lib_;
-  std::mt19937 random_{20250301};
-  int passed_ = 0, failures_ = 0;
 };
 
 }  // namespace
 
 int check_all(const Libraries& libraries, const std::string& only) {
-  Checker checker(libraries);
-  const std::pair<const char*, void (Checker::*)()> all[] = {
-      {"kmeans", &Checker::kmeans},       {"sort_labels", &Checker::sort_labels}, {"rows", &Checker::rows_in_order},
-      {"block_map", &Checker::block_map}, {"profile", &Checker::profile},         {"norms", &Checker::norms},
-      {"rope", &Checker::rope},           {"elementwise", &Checker::elementwise}, {"refusals", &Checker::refusals}};
+  FunctionChecker checker(libraries);
+  const std::pair<const char*, void (FunctionChecker::*)()> all[] = {
+      {"kmeans", &FunctionChecker::kmeans},       {"sort_labels", &FunctionChecker::sort_labels},
+      {"rows", &FunctionChecker::rows_in_order},  {"patches", &FunctionChecker::patches},
+      {"timesteps", &FunctionChecker::timesteps}, {"block_map", &FunctionChecker::block_map},
+      {"profile", &FunctionChecker::profile},     {"norms", &FunctionChecker::norms},
+      {"rope", &FunctionChecker::rope},           {"elementwise", &FunctionChecker::elementwise},
+      {"refusals", &FunctionChecker::refusals},   {"arguments", &FunctionChecker::bad_arguments},
+      {"indices", &FunctionChecker::wild_indices}};
   for (const auto& [name, check] : all) {
     if (only.empty() || only == name) (checker.*check)();
   }

@@ -47,6 +47,9 @@ struct Library {
     }
     return reinterpret_cast<int32_t (*)(const Params*, svg_stream)>(symbol)(&params, stream);
   }
+  int32_t call_null(const char* name) const {
+    return reinterpret_cast<int32_t (*)(const void*, svg_stream)>(dlsym(handle, name))(nullptr, nullptr);
+  }
   bool has(const char* name) const { return dlsym(handle, name) != nullptr; }
   const char* text(const char* name) const { return reinterpret_cast<const char* (*)()>(dlsym(handle, name))(); }
   std::string error() const { return text("svg_last_error"); }
@@ -118,6 +121,8 @@ struct Tensor {
         array(size_t(heads) * rows * (width + gap) * element_size(dtype)) {}
 
   svg_heads at(Side side) { return {array.at(side), head_stride, row_stride}; }
+  /// The same for a tensor that is read per channel: one row is for all.
+  svg_heads by_row(Side side) { return {array.at(side), head_stride, rows == 1 ? 0 : row_stride}; }
   size_t index(int h, int r, int d) const { return h * head_stride + r * row_stride + d; }
   Tensor& fill(std::mt19937& random, const std::function<float(std::mt19937&)>& draw) {
     for (int h = 0; h < heads; h++) {
@@ -161,5 +166,7 @@ struct Libraries {
 /// Checks every function; returns the number of failures.
 int check_all(const Libraries& libraries, const std::string& only);
 void time_all(const Libraries& libraries, const std::string& only);
+int check_attention(const Libraries& libraries, const std::string& only);
+void time_attention(const Libraries& libraries, const std::string& only, bool quick);
 
 }  // namespace lab

@@ -1,50 +1,14 @@
 // Times at the sizes that matter, by CUDA events, beside a device-to-device copy of the same run.
-#include <algorithm>
+#include <numeric>
 
-#include "lab.h"
+#include "timing.cuh"
 
 namespace lab {
 namespace {
 
-__device__ uint32_t mix(uint64_t x) {
-  x = (x ^ x >> 31) * 0x7fb5d329728ea185ull;
-  x = (x ^ x >> 27) * 0x81dadef4bc2dd44dull;
-  return uint32_t(x >> 32 ^ x);
-}
-
-/// Standard normal values.
-template <class T>
-__global__ void fill_normal(T* data, int64_t count, uint32_t seed) {
-  for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < count; i += int64_t(gridDim.x) * blockDim.x) {
-    const float u = (mix(2 * i + (uint64_t(seed) << 40)) + 1.0f) * 2.3283064e-10f;
-    const float v = mix(2 * i + 1 + (uint64_t(seed) << 40)) * 2.3283064e-10f;
-    data[i] = T(sqrtf(-2 * logf(fminf(u, 1.0f))) * cospif(2 * v));
-  }
-}
-
-/// Device memory.
-template <class T>
-struct Device {
-  explicit Device(int64_t count, uint32_t seed = 0) : count(count) {
-    CUDA_OK(cudaMalloc(&data, count * sizeof(T)));
-    if (seed == 0) {
-      CUDA_OK(cudaMemset(data, 0, count * sizeof(T)));
-    } else {
-      fill_normal<<<1056, 256>>>(data, count, seed);
-      CUDA_OK(cudaGetLastError());
-    }
-  }
-  Device(const Device&) = delete;
-  ~Device() { cudaFree(data); }
-  T* data;
-  int64_t count;
-};
-
-class Timer {
+class FunctionTimer : Timer {
  public:
-  Timer(const Libraries& libraries, const std::string& only) : cuda_(libraries.cuda), only_(only) {
-    CUDA_OK(cudaStreamCreate(&stream_));
-    for (cudaEvent_t& event : events_) CUDA_OK(cudaEventCreate(&event));
+  FunctionTimer(const Libraries& libraries, const std::string& only) : Timer(libraries, only) {
     Device<uint8_t> from(1ll << 30, 0), to(1ll << 30, 0);
     CUDA_OK(cudaMemset(from.data, 0x5a, from.count));
     const double ms = median(
@@ -123,14 +87,7 @@ class Timer {
     const int64_t size = int64_t(heads) * rows * 128;
     if (!wanted("permute_rows") && !wanted("video_layout")) return;
     Device<__nv_bfloat16> src(size, 5), dst(size);
-    std::vector<int32_t> host(size_t(heads) * rows);
-    std::mt19937 random(3);
-    for (int h = 0; h < heads; h++) {
-      for (int i = 0; i < rows; i++) host[size_t(h) * rows + i] = i;
-      std::shuffle(&host[size_t(h) * rows], &host[size_t(h) * rows] + rows, random);
-    }
-    Device<int32_t> order(host.size()), transform(heads);
-    CUDA_OK(cudaMemcpy(order.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    const Device<int32_t> order = orders(heads, rows), transform(heads);
     CUDA_OK(cudaMemset(transform.data, 1, heads * 4));
     for (int inverse : {0, 1}) {
       svg_permute_rows_params p{};
@@ -144,7 +101,7 @@ class Timer {
       p.dst = {dst.data, int64_t(rows) * 128, 128};
       p.order = order.data;
       print(text("permute_rows 40x75600x128, inverse %d", inverse), median(15, [&] { run("svg_permute_rows", p); }),
-            4.0 * size + 4.0 * host.size());
+            4.0 * size + 4.0 * order.count);
       svg_video_layout_params v{};
       v.struct_size = sizeof v;
       v.dtype = SVG_BF16;
@@ -159,6 +116,33 @@ class Timer {
       v.transform = transform.data;
       print(text("video_layout 40x75600x128, inverse %d", inverse), median(15, [&] { run("svg_video_layout", v); }),
             4.0 * size);
+    }
+  }
+
+  void patches() {
+    if (!wanted("patchify")) return;
+    // Latents of 720 x 1280, as many frames as pass L2.
+    const int channels = 16, frames = 400, height = 90, width = 160;
+    const int64_t size = int64_t(channels) * frames * height * width;
+    Device<__nv_bfloat16> video(size, 5), tokens(size, 6);
+    svg_patchify_params p{};
+    p.struct_size = sizeof p;
+    p.dtype = SVG_BF16;
+    p.channels = channels;
+    p.frames = frames;
+    p.height = height;
+    p.width = width;
+    p.patch_frames = 1;
+    p.patch_height = p.patch_width = 2;
+    p.video = video.data;
+    p.tokens = {tokens.data, 0, channels * 4};
+    for (int order : {SVG_PATCH_CTHW, SVG_PATCH_THWC}) {
+      for (int inverse : {0, 1}) {
+        p.order = order;
+        p.inverse = inverse;
+        print(text("patchify 16x400x90x160, order %d, inverse %d", order, inverse),
+              median(15, [&] { run("svg_patchify", p); }), 4.0 * size);
+      }
     }
   }
 
@@ -193,7 +177,8 @@ class Timer {
     const int64_t size = int64_t(heads) * rows * 128;
     Device<__nv_bfloat16> q(size, 5), k(size, 6), v(size, 7);
     std::vector<int32_t> host(samples);
-    for (int i = 0; i < samples; i++) host[i] = i * 1171 % rows;
+    std::mt19937 random(3);
+    for (int32_t& row : host) row = int32_t(random() % 10000);  // as SVG1 samples
     Device<int32_t> sampled(samples), best(heads);
     CUDA_OK(cudaMemcpy(sampled.data, host.data(), samples * 4, cudaMemcpyHostToDevice));
     Device<float> mse(2 * heads);
@@ -226,11 +211,8 @@ class Timer {
       const int64_t size = int64_t(s.rows) * s.width;
       const std::string shape = text("%dx%d", s.rows, s.width);
       if (!wanted("rms_norm " + shape) && !wanted("layer_norm " + shape)) continue;
-      // The small shapes (134 MB) just pass L2: rotate among pairs.
-      const int pairs = 4;
-      Device<__nv_bfloat16> x(size * pairs, 5), out(size * pairs), weight(s.width, 6);
+      Device<__nv_bfloat16> x(size, 5), out(size), weight(s.width, 6);
       Device<float> modulation(2 * s.width, 7);
-      int turn = 0;
       svg_rms_norm_params p{};
       p.struct_size = sizeof p;
       p.dtype = p.weight_dtype = SVG_BF16;
@@ -239,15 +221,9 @@ class Timer {
       p.width = s.width;
       p.epsilon = 1e-6f;
       p.weight = weight.data;
-      print("rms_norm " + shape,
-            median(20,
-                   [&] {
-                     const int64_t at = turn++ % pairs * size;
-                     p.x = {x.data + at, size, s.width};
-                     p.out = {out.data + at, size, s.width};
-                     run("svg_rms_norm", p);
-                   }),
-            4.0 * size);
+      p.x = {x.data, size, s.width};
+      p.out = {out.data, size, s.width};
+      print("rms_norm " + shape, median(20, [&] { run("svg_rms_norm", p); }), 4.0 * size);
       svg_layer_norm_params l{};
       l.struct_size = sizeof l;
       l.dtype = SVG_BF16;
@@ -256,17 +232,12 @@ class Timer {
       l.rows = s.rows;
       l.width = s.width;
       l.epsilon = 1e-6f;
+      l.x = p.x;
+      l.out = p.out;
+      print("layer_norm " + shape, median(20, [&] { run("svg_layer_norm", l); }), 4.0 * size);
       l.scale = {modulation.data, 0, 0};
       l.shift = {modulation.data + s.width, 0, 0};
-      print("layer_norm and modulation " + shape,
-            median(20,
-                   [&] {
-                     const int64_t at = turn++ % pairs * size;
-                     l.x = {x.data + at, size, s.width};
-                     l.out = {out.data + at, size, s.width};
-                     run("svg_layer_norm", l);
-                   }),
-            4.0 * size);
+      print("layer_norm and modulation " + shape, median(20, [&] { run("svg_layer_norm", l); }), 4.0 * size);
     }
   }
 
@@ -274,14 +245,12 @@ class Timer {
     struct Shape {
       int heads, rows, dim;
     };
-    for (const Shape& s : {Shape{40, 75600, 128}, {32, 16384, 64}, {128, 16384, 64}}) {
+    for (const Shape& s : {Shape{40, 75600, 128}, {32, 1024, 64}, {32, 16384, 64}, {128, 16384, 64}}) {
       const int64_t size = int64_t(s.heads) * s.rows * s.dim;
       const std::string shape = text("%dx%dx%d", s.heads, s.rows, s.dim);
       if (!wanted("rope " + shape)) continue;
-      const int pairs = size > 200000000 ? 1 : 4;
-      Device<__nv_bfloat16> x(size * pairs, 5), out(size * pairs);
+      Device<__nv_bfloat16> x(size, 5), out(size);
       Device<float> angles(int64_t(s.rows) * s.dim, 6), weight(s.heads * s.dim, 7);
-      int turn = 0;
       svg_norm_rope_params p{};
       p.struct_size = sizeof p;
       p.dtype = SVG_BF16;
@@ -302,16 +271,21 @@ class Timer {
       r.sin_table = p.sin_table;
       const double bytes = 4.0 * size + 4.0 * angles.count;
       const auto place = [&](auto& q, bool token_major) {
-        const int64_t at = turn++ % pairs * size;
-        q.out = {out.data + at, int64_t(s.rows) * s.dim, s.dim};
-        q.x = {x.data + at, token_major ? s.dim : int64_t(s.rows) * s.dim, token_major ? s.heads * s.dim : s.dim};
+        q.out = {out.data, int64_t(s.rows) * s.dim, s.dim};
+        q.x = {x.data, token_major ? s.dim : int64_t(s.rows) * s.dim, token_major ? s.heads * s.dim : s.dim};
       };
       print("rope " + shape, median(20, [&] { place(r, false), run("svg_rope", r); }), bytes);
-      print("norm and rope " + shape + ", to head-major", median(20, [&] { place(p, true), run("svg_norm_rope", p); }),
-            bytes);
-      p.across_heads = 1;
-      print("norm across heads and rope " + shape + ", to head-major",
-            median(20, [&] { place(p, true), run("svg_norm_rope", p); }), bytes);
+      const Device<int32_t> order = orders(s.heads, s.rows);
+      for (int across : {0, 1}) {
+        const std::string what = across ? "norm across heads and rope " : "norm and rope ";
+        p.across_heads = across;
+        p.permuted_rows = 0;
+        print(what + shape + ", to head-major", median(20, [&] { place(p, true), run("svg_norm_rope", p); }), bytes);
+        p.permuted_rows = s.rows;
+        p.order = order.data;
+        print(what + shape + ", permuted", median(20, [&] { place(p, true), run("svg_norm_rope", p); }),
+              bytes + 4.0 * order.count);
+      }
     }
   }
 
@@ -347,34 +321,18 @@ class Timer {
   }
 
  private:
-  template <class... Values>
-  static std::string text(const char* format, Values... values) {
-    char buffer[128];
-    std::snprintf(buffer, sizeof buffer, format, values...);
-    return buffer;
-  }
-  bool wanted(const std::string& name) const { return only_.empty() || name.find(only_) != std::string::npos; }
-
-  template <class Params>
-  void run(const char* name, const Params& params) {
-    if (cuda_.call(name, params, stream_) == SVG_OK) return;
-    std::printf("%s\n", cuda_.error().c_str());
-    std::exit(1);
-  }
-
-  template <class Work>
-  double median(int count, Work work) {
-    for (int i = 0; i < 3; i++) work();
-    std::vector<float> times(count);
-    for (float& ms : times) {
-      CUDA_OK(cudaEventRecord(events_[0], stream_));
-      work();
-      CUDA_OK(cudaEventRecord(events_[1], stream_));
-      CUDA_OK(cudaStreamSynchronize(stream_));
-      CUDA_OK(cudaEventElapsedTime(&ms, events_[0], events_[1]));
+  /// A random permutation for each head.
+  static Device<int32_t> orders(int heads, int rows) {
+    std::vector<int32_t> host(size_t(heads) * rows);
+    std::mt19937 random(3);
+    for (int h = 0; h < heads; h++) {
+      const auto first = host.begin() + int64_t(h) * rows;
+      std::iota(first, first + rows, 0);
+      std::shuffle(first, first + rows, random);
     }
-    std::sort(times.begin(), times.end());
-    return times[count / 2];
+    Device<int32_t> order(host.size());
+    CUDA_OK(cudaMemcpy(order.data, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+    return order;
   }
 
   void print(const std::string& name, double ms, double bytes) const {
@@ -382,19 +340,16 @@ class Timer {
     std::printf("%-58s %9.3f ms %8.0f GB/s, %.2f of copy\n", name.c_str(), ms, rate, rate / copy_rate_);
   }
 
-  const Library& cuda_;
-  const std::string only_;
-  cudaStream_t stream_;
-  cudaEvent_t events_[2];
   double copy_rate_;
 };
 
 }  // namespace
 
 void time_all(const Libraries& libraries, const std::string& only) {
-  Timer timer(libraries, only);
+  FunctionTimer timer(libraries, only);
   timer.kmeans();
   timer.sort_labels();
+  timer.patches();
   timer.block_map();
   timer.profile();
   timer.rows_in_order();

@@ -11,8 +11,14 @@ namespace svg {
 __device__ inline uint32_t shared_address(const void* p) { return uint32_t(__cvta_generic_to_shared(p)); }
 
 /// 16 bytes from global to shared memory.
-__device__ inline void copy_async(void* shared, const void* global) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+__device__ inline void copy_async(uint32_t shared, const void* global) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global) : "memory");
+}
+__device__ inline void copy_async(void* shared, const void* global) { copy_async(shared_address(shared), global); }
+/// The same, or zeros in place of what is not there (then global is any valid address).
+__device__ inline void copy_async_or_zero(uint32_t shared, const void* global, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(there ? 16 : 0)
+               : "memory");
 }
 __device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /// Waits until at most `Pending` of the thread's latest groups are under way.
@@ -56,6 +62,9 @@ struct Barrier {
 
 /// Makes barrier initialisations visible to bulk copies.
 __device__ inline void fence_barrier_init() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+
+/// Makes the thread's writes to shared memory visible to bulk copies and to the tensor cores, once a barrier follows.
+__device__ inline void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 /// A contiguous copy of a multiple of 16 bytes between 16-byte aligned addresses.
 __device__ inline void copy_bulk(void* shared, const void* global, int bytes, Barrier& barrier) {

@@ -1,108 +1,128 @@
 // One value from one value: svg_gated_residual, svg_activation (with bias and casts).
 //
-// Bytes: every input once in, the output once out. A thread has four accesses of each tensor under way, 16 bytes of the
-// wider type each, or one element where rows are not aligned.
+// Bytes: every input once in, the output once out. A thread owns the channels of one access (16 bytes of the wider
+// type, or one element where rows are not aligned) in several rows: what belongs to a channel is read once for them,
+// there is hardly anything to divide, and all loads come before the first use.
 #include "channels.cuh"
 #include "launch.h"
 
 namespace svg {
 namespace {
 
-constexpr int kThreads = 256, kBatch = 4;
+constexpr int kThreads = 256;
 
-struct Item {
-  int head, row, channel;
+/// How a block's threads lie over a head: `columns` pieces of channels by kThreads / columns rows, Rows times.
+struct Grid {
+  int columns, column_blocks;
+
+  /// The first channel of this thread, of N.
+  template <int N>
+  __device__ int channel() const {
+    return int(blockIdx.x % column_blocks * columns + threadIdx.x % columns) * N;
+  }
+  /// Its r-th row.
+  template <int Rows>
+  __device__ int64_t row(int r) const {
+    const int height = kThreads / columns;
+    return (int64_t(blockIdx.x / column_blocks) * Rows + r) * height + threadIdx.x / columns;
+  }
 };
 
-/// Item `index` of a (heads, rows, pieces) grid, N channels a piece.
-template <int N>
-__device__ inline Item item(uint32_t index, uint32_t rows, uint32_t pieces) {
-  const uint32_t line = index / pieces, head = line / rows;
-  return {int(head), int(line - head * rows), int(index - line * pieces) * N};
-}
-
-template <class T>
-__device__ inline T* at(const svg_heads& t, const Item& i) {
-  return static_cast<T*>(t.data) + i.head * t.head_stride + i.row * t.row_stride + i.channel;
-}
+/// 8 accesses of each thread under way in either kernel, if they are of 16 bytes.
+constexpr int kGatedRows = 4, kActivatedRows = 8;
 
 template <class T, int N>
-__global__ void __launch_bounds__(kThreads) add_gated(const svg_gated_residual_params p, const uint32_t count) {
+__global__ void __launch_bounds__(kThreads, 3) add_gated(const svg_gated_residual_params p, const Grid grid) {
+  const int head = blockIdx.y, channel = grid.channel<N>();
+  if (channel >= p.width) return;
+  const auto of_head = [&](const svg_heads& t) { return static_cast<T*>(t.data) + head * t.head_stride + channel; };
+  const T *const x = of_head(p.x), *const y = of_head(p.y);
+  T* const out = of_head(p.out);
+  const auto row = [&](int r) { return grid.row<kGatedRows>(r); };
+  Vector<T, N> xs[kGatedRows], ys[kGatedRows];
+#pragma unroll
+  for (int r = 0; r < kGatedRows; r++) {
+    if (row(r) < p.rows) {
+      xs[r] = load<N>(x + row(r) * p.x.row_stride);
+      ys[r] = load<N>(y + row(r) * p.y.row_stride);
+    }
+  }
+  const int64_t gate_at = head * p.gate.head_stride + channel;
+  const bool per_row = p.gate.data != nullptr && p.gate.row_stride != 0;
+  float gate[N];
+#pragma unroll
+  for (int j = 0; j < N; j++) gate[j] = 1;
+  if (p.gate.data != nullptr && !per_row) elements<N>(p.gate.data, p.gate_dtype, gate_at, gate);
+#pragma unroll
+  for (int r = 0; r < kGatedRows; r++) {
+    if (row(r) < p.rows) {
+      if (per_row) elements<N>(p.gate.data, p.gate_dtype, gate_at + row(r) * p.gate.row_stride, gate);
+      float sums[N], added[N];
+      widen(xs[r], sums);
+      widen(ys[r], added);
+#pragma unroll
+      for (int j = 0; j < N; j++) sums[j] += gate[j] * added[j];
+      store(out + row(r) * p.out.row_stride, narrow<T, N>(sums));
+    }
+  }
+}
+
+/// 1 / (1 + exp(-x)); exp and the reciprocal in one instruction each, about 2 ulp.
+__device__ inline float logistic(float x) {
+  float power, result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * -1.44269504f));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(1 + power));
+  return result;
+}
+
+template <int Kind>
+__device__ inline float activated(float x) {
+  if constexpr (Kind == SVG_GELU_TANH) {
+    // x / 2 (1 + tanh(u)) = x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3)
+    return x * logistic(x * (1.5957691216f + 0.0713548163f * x * x));
+  } else if constexpr (Kind == SVG_SILU) {
+    return x * logistic(x);
+  } else {
+    return x;
+  }
+}
+
+template <class From, class To, int N, int Kind>
+__global__ void __launch_bounds__(kThreads, 3) activate(const svg_activation_params p, const Grid grid) {
+  const int head = blockIdx.y, channel = grid.channel<N>();
+  if (channel >= p.width) return;
+  const From* const x = static_cast<const From*>(p.x.data) + head * p.x.head_stride + channel;
+  To* const out = static_cast<To*>(p.out.data) + head * p.out.head_stride + channel;
+  const auto row = [&](int r) { return grid.row<kActivatedRows>(r); };
+  Vector<From, N> xs[kActivatedRows];
+#pragma unroll
+  for (int r = 0; r < kActivatedRows; r++) {
+    if (row(r) < p.rows) xs[r] = load<N>(x + row(r) * p.x.row_stride);
+  }
+  float bias[N] = {};
+  if (p.bias != nullptr) elements<N>(p.bias, p.bias_dtype, channel, bias);
+#pragma unroll
+  for (int r = 0; r < kActivatedRows; r++) {
+    if (row(r) < p.rows) {
+      float values[N];
+      widen(xs[r], values);
+#pragma unroll
+      for (int j = 0; j < N; j++) values[j] = activated<Kind>(values[j] + bias[j]);
+      store(out + row(r) * p.out.row_stride, narrow<To, N>(values));
+    }
+  }
+}
+
+/// N channels an access, Rows rows a thread.
+template <int N, int Rows, class Params>
+void launch_grid(const char* name, void (*kernel)(Params, Grid), const Params& p, cudaStream_t stream) {
   const int pieces = p.width / N;
-  const uint32_t first = blockIdx.x * uint32_t(kThreads * kBatch) + threadIdx.x;
-  Vector<T, N> x[kBatch], y[kBatch];
-  Item items[kBatch];
-#pragma unroll
-  for (int b = 0; b < kBatch; b++) {
-    if (first + b * kThreads < count) {
-      const Item i = items[b] = item<N>(first + b * kThreads, p.rows, pieces);
-      x[b] = load_streaming<N>(at<const T>(p.x, i));
-      y[b] = load_streaming<N>(at<const T>(p.y, i));
-    }
-  }
-#pragma unroll
-  for (int b = 0; b < kBatch; b++) {
-    if (first + b * kThreads < count) {
-      const Item i = items[b];
-      float gate[N];
-#pragma unroll
-      for (int j = 0; j < N; j++) gate[j] = 1;
-      if (p.gate.data != nullptr) {
-        elements<N>(p.gate.data, p.gate_dtype, i.head * p.gate.head_stride + i.row * p.gate.row_stride + i.channel,
-                    gate);
-      }
-      Vector<T, N> out;
-#pragma unroll
-      for (int j = 0; j < N; j++) out.v[j] = from_float<T>(to_float(x[b].v[j]) + gate[j] * to_float(y[b].v[j]));
-      store_streaming(at<T>(p.out, i), out);
-    }
-  }
-}
-
-__device__ inline float activated(int kind, float x) {
-  if (kind == SVG_GELU_TANH) {
-    const float inner = 0.7978845608f * (x + 0.044715f * x * x * x);
-    return __fdividef(x, 1 + __expf(-2 * inner));  // x / 2 (1 + tanh(inner))
-  }
-  return kind == SVG_SILU ? __fdividef(x, 1 + __expf(-x)) : x;
-}
-
-template <class From, class To, int N>
-__global__ void __launch_bounds__(kThreads) activate(const svg_activation_params p, const uint32_t count) {
-  const int pieces = p.width / N;
-  const uint32_t first = blockIdx.x * uint32_t(kThreads * kBatch) + threadIdx.x;
-  Vector<From, N> x[kBatch];
-  Item items[kBatch];
-#pragma unroll
-  for (int b = 0; b < kBatch; b++) {
-    if (first + b * kThreads < count) {
-      items[b] = item<N>(first + b * kThreads, p.rows, pieces);
-      x[b] = load_streaming<N>(at<const From>(p.x, items[b]));
-    }
-  }
-#pragma unroll
-  for (int b = 0; b < kBatch; b++) {
-    if (first + b * kThreads < count) {
-      const Item i = items[b];
-      float values[N] = {};
-      if (p.bias != nullptr) elements<N>(p.bias, p.bias_dtype, i.channel, values);
-      Vector<To, N> out;
-#pragma unroll
-      for (int j = 0; j < N; j++) out.v[j] = from_float<To>(activated(p.kind, to_float(x[b].v[j]) + values[j]));
-      store_streaming(at<To>(p.out, i), out);
-    }
-  }
-}
-
-template <class Params>
-void launch_items(const char* name, void (*kernel)(Params, uint32_t), const Params& p, int channels,
-                  cudaStream_t stream) {
-  const int64_t count = int64_t(p.heads) * p.rows * (p.width / channels);
-  const int64_t blocks = ceil_div(count, kThreads * kBatch);
-  if (blocks * kThreads * kBatch > UINT32_MAX) {
-    unsupported("%d heads of %d rows by %d are too many for one call", p.heads, p.rows, p.width);
-  }
-  launch(name, kernel, uint32_t(blocks), kThreads, 0, stream, p, count);
+  int columns = 1;
+  while (columns < pieces && columns < 128) columns *= 2;
+  const Grid grid{columns, int(ceil_div(pieces, columns))};
+  const int64_t blocks = ceil_div(p.rows, kThreads / columns * Rows) * grid.column_blocks;
+  if (blocks > INT32_MAX) unsupported("%d rows by %d are too many for one call", p.rows, p.width);
+  launch(name, kernel, dim3(uint32_t(blocks), p.heads), kThreads, 0, stream, p, grid);
 }
 
 bool whole(const void* array) { return reinterpret_cast<uintptr_t>(array) % 16 == 0; }
@@ -113,7 +133,7 @@ bool whole(const void* array) { return reinterpret_cast<uintptr_t>(array) % 16 =
 int32_t svg_gated_residual(const svg_gated_residual_params* params, svg_stream stream) {
   using namespace svg;
   return run(__func__, params, [stream](const svg_gated_residual_params& p) {
-    at_least("heads", p.heads, 1);
+    in_range("heads", p.heads, 1, 65535);
     at_least("rows", p.rows, 1);
     at_least("width", p.width, 1);
     Arguments arguments;
@@ -128,9 +148,9 @@ int32_t svg_gated_residual(const svg_gated_residual_params* params, svg_stream s
     with_type(p.dtype, [&](auto type) {
       using T = decltype(type);
       if (vectors) {
-        launch_items("adding gated rows", add_gated<T, kVector<T>>, p, kVector<T>, on);
+        launch_grid<kVector<T>, kGatedRows>("adding gated rows", add_gated<T, kVector<T>>, p, on);
       } else {
-        launch_items("adding gated elements", add_gated<T, 1>, p, 1, on);
+        launch_grid<1, kGatedRows>("adding gated elements", add_gated<T, 1>, p, on);
       }
     });
   });
@@ -139,10 +159,12 @@ int32_t svg_gated_residual(const svg_gated_residual_params* params, svg_stream s
 int32_t svg_activation(const svg_activation_params* params, svg_stream stream) {
   using namespace svg;
   return run(__func__, params, [stream](const svg_activation_params& p) {
-    at_least("heads", p.heads, 1);
+    in_range("heads", p.heads, 1, 65535);
     at_least("rows", p.rows, 1);
     at_least("width", p.width, 1);
     in_range("kind", p.kind, SVG_IDENTITY, SVG_SILU);
+    in_range("x_dtype", p.x_dtype, SVG_F32, SVG_BF16);
+    in_range("out_dtype", p.out_dtype, SVG_F32, SVG_BF16);
     Arguments arguments;
     arguments.read("x", p.x, p.x_dtype, p.heads, p.rows, p.width);
     arguments.read_weights("bias", p.bias, p.bias_dtype, p.width);
@@ -161,11 +183,16 @@ int32_t svg_activation(const svg_activation_params* params, svg_stream stream) {
         using From = decltype(from);
         using To = decltype(to);
         constexpr int kChannels = 16 / (sizeof(From) > sizeof(To) ? sizeof(From) : sizeof(To));
-        if (vectors) {
-          launch_items("activating rows", activate<From, To, kChannels>, p, kChannels, on);
-        } else {
-          launch_items("activating elements", activate<From, To, 1>, p, 1, on);
-        }
+        const auto activate_as = [&]<int Kind>(std::integral_constant<int, Kind>) {
+          if (vectors) {
+            launch_grid<kChannels, kActivatedRows>("activating rows", activate<From, To, kChannels, Kind>, p, on);
+          } else {
+            launch_grid<1, kActivatedRows>("activating elements", activate<From, To, 1, Kind>, p, on);
+          }
+        };
+        if (p.kind == SVG_GELU_TANH) return activate_as(std::integral_constant<int, SVG_GELU_TANH>{});
+        if (p.kind == SVG_SILU) return activate_as(std::integral_constant<int, SVG_SILU>{});
+        activate_as(std::integral_constant<int, SVG_IDENTITY>{});
       });
     });
   });

@@ -7,6 +7,7 @@
 // cluster goes to its own slot, and the slots of a cluster, which are neighbours, are added up in order.
 //
 // Early stop: the last block of an iteration sets state.stop, and every later kernel returns at once.
+#include "../common/drawn_rows.h"
 #include "kmeans.h"
 #include "mma.cuh"
 #include "sort.h"
@@ -25,6 +26,8 @@ struct UpdateProblem {
   const int32_t* order;      // (H, rows)
   const int32_t* offsets;    // (H, clusters + 1)
   const int32_t* init_rows;  // (H, clusters), or null
+  uint64_t seed;
+  bool draw_rows;
   float* sums;               // (H, chunks + clusters, dim): the slot of chunk c's part of cluster j is c + j
   float* centroids;          // (H, clusters, dim)
   int32_t* iterations_done;  // or null
@@ -136,8 +139,9 @@ __global__ void start(const UpdateProblem p) {
   float c[4] = {};
   if (d < p.dim) {
     float* centroid = p.centroids + (int64_t(head) * p.clusters + cluster) * p.dim + d;
-    if (p.init_rows != nullptr) {
-      const int row = min(max(p.init_rows[int64_t(head) * p.clusters + cluster], 0), p.rows - 1);
+    if (p.init_rows != nullptr || p.draw_rows) {
+      const int row = p.draw_rows ? DrawnRows(p.seed, head, p.rows)[cluster]
+                                  : min(max(p.init_rows[int64_t(head) * p.clusters + cluster], 0), p.rows - 1);
       const T* x = static_cast<const T*>(p.x.data) + head * p.x.head_stride + row * p.x.row_stride + d;
       const Vector<T, 4> values = load<4>(x);
 #pragma unroll
@@ -242,6 +246,8 @@ void solve(const svg_kmeans_params& p, cudaStream_t stream) {
   update.chunks = int(ceil_div(p.rows, kChunk));
   update.labels = p.labels;
   update.init_rows = p.init_rows;
+  update.seed = p.seed;
+  update.draw_rows = p.draw_rows != 0;
   update.centroids = p.centroids;
   update.iterations_done = p.iterations_done;
   update.tolerance = p.tolerance;
@@ -302,6 +308,10 @@ int32_t svg_kmeans(const svg_kmeans_params* params, svg_stream stream) {
     in_range("clusters", p.clusters, 1, p.rows);
     at_least("iterations", p.iterations, 1);
     not_negative("tolerance", p.tolerance);
+    if (p.init_rows != nullptr && p.draw_rows != 0) {
+      refuse("draw_rows is %d and init_rows %p, expected one of 0 and null", p.draw_rows,
+             static_cast<const void*>(p.init_rows));
+    }
     Arguments arguments;
     arguments.read("x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
     arguments.write("centroids", p.centroids, int64_t(p.heads) * p.clusters * p.head_dim);

@@ -61,11 +61,11 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < L::kStages; i++) {
       barriers.tile_full[i].init(1);
-      barriers.tile_free[i].init(kConsumers * 4);
+      barriers.tile_free[i].init(kConsumers * 128);
     }
     for (int i = 0; i < kConsumers; i++) {
       barriers.rows_full[i].init(1);
-      barriers.rows_free[i].init(4);
+      barriers.rows_free[i].init(128);
     }
     fence_barrier_init();
   }
@@ -127,8 +127,7 @@ __global__ void __launch_bounds__(kThreads, 1)
             swizzled(my_row + r % 2 * 8 + r / 2 * 64, column % L::kPanel + quad * 8, L::kPanel));
       }
     }
-    __syncwarp();
-    if (lane == 0) barriers.rows_free[group].arrive();
+    barriers.rows_free[group].arrive();
 
     float best[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
     int label[4] = {0, 0, 0, 0};
@@ -170,8 +169,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         if (found[r] >= 0) label[r] = tile * Tile + 2 * quad + found[r];
       }
 
-      __syncwarp();
-      if (lane == 0) barriers.tile_free[stage].arrive();
+      barriers.tile_free[stage].arrive();
       if (++stage == L::kStages) stage = 0, parity ^= 1;
     }
 

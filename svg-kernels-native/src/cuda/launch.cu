@@ -47,6 +47,8 @@ Device Device::current() {
   check(cudaDeviceGetAttribute(&device.processors, cudaDevAttrMultiProcessorCount, device.id), "reading the device");
   check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.id), "reading the device");
   check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device.id), "reading the device");
+  check(cudaDeviceGetAttribute(&device.block_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device.id),
+        "reading the device");
   device.capability = 10 * major + minor;
   if (device.capability < 80) {
     unsupported("device %d has compute capability %d.%d, expected 8.0 or later", device.id, major, minor);

@@ -14,6 +14,7 @@ namespace svg {
 /// The calling thread's current device.
 struct Device {
   int id, processors, capability;  // capability: 10 * major + minor
+  int block_shared;                // bytes of shared memory that a block may have
 
   static Device current();
   /// Whether the Hopper kernels run: the device is one, and the environment does not say SVG_CUDA_MMA=sync.
@@ -59,7 +60,7 @@ CUtensorMap tensor_map(const svg_heads& tensor, int32_t dtype, int heads, int ro
 template <class... Parameters, class... Values>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
             Values... values) {
-  if (shared > 48 * 1024) {
+  if (shared > 40 * 1024) {  // 48 KB without asking, static arrays included
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)), name);
   }
   kernel<<<grid, block, shared, stream>>>(static_cast<Parameters>(values)...);

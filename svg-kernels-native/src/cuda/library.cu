@@ -1,4 +1,4 @@
-// The library's own functions: version, build, errors, argument checks, and what is not implemented here.
+// The library's own functions: version, build, errors, argument checks.
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -161,25 +161,4 @@ const char* svg_build_info(void) {
       text, sizeof text, "cuda %d.%d, sm_80 sm_89 sm_90a compute_80, matrix path %s", CUDART_VERSION / 1000,
       CUDART_VERSION % 1000 / 10, std::getenv("SVG_CUDA_MMA") != nullptr ? std::getenv("SVG_CUDA_MMA") : "auto");
   return length > 0 ? text : "cuda";
-}
-
-namespace {
-template <class Params>
-int32_t no_attention(const char* function, const Params* params) {
-  return svg::run(function, params, [](const Params&) {
-    svg::unsupported(
-        "the CUDA library has no attention kernels yet; use the host library or dense attention of the "
-        "tensor engine");
-  });
-}
-}  // namespace
-
-int32_t svg_attention_dense(const svg_attention_dense_params* params, svg_stream) {
-  return no_attention(__func__, params);
-}
-int32_t svg_attention_band(const svg_attention_band_params* params, svg_stream) {
-  return no_attention(__func__, params);
-}
-int32_t svg_attention_blocks(const svg_attention_blocks_params* params, svg_stream) {
-  return no_attention(__func__, params);
 }

@@ -45,6 +45,38 @@ __device__ inline void mma_group(float (&d)[4], const Words& a, const Words& a8,
   mma<T>(d, a.z, a8.z, a.w, a8.w, b.z, b.w);
 }
 
+/// Four 8 x 8 matrices of 2-byte elements from shared memory, in the order of the products' fragments. Lane i holds the
+/// address of row i % 8 of matrix i / 8.
+__device__ inline Words load_matrices(uint32_t shared) {
+  Words w;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
+               : "r"(shared)
+               : "memory");
+  return w;
+}
+/// The same, transposed.
+__device__ inline Words load_matrices_transposed(uint32_t shared) {
+  Words w;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
+               : "r"(shared)
+               : "memory");
+  return w;
+}
+
+/// Two elements of T as one word, the first one low.
+template <class T>
+__device__ inline uint32_t packed(float first, float second) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+    return *reinterpret_cast<const uint32_t*>(&pair);
+  } else {
+    const __half2 pair = __floats2half2_rn(first, second);
+    return *reinterpret_cast<const uint32_t*>(&pair);
+  }
+}
+
 /// x as the products read it: float is rounded to tf32, the others are exact.
 template <class T>
 __device__ inline T operand(float x) {

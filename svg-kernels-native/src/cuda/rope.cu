@@ -1,15 +1,20 @@
 // Rotary position embedding, alone and behind RMSNorm: svg_rope, svg_norm_rope.
 //
-// Bytes: x once in and once out, and the tables, which several heads share: a thread keeps its part of a row's tables
-// in registers while it goes through four heads. A thread holds 16 bytes of the first half of the channels and 16 of
-// the second, which is what half-split pairs need; interleaved pairs lie within either.
+// Bytes: x once in and once out, the tables once (2.5 % of x for 40 heads of 128 channels in bf16), and with a
+// permutation its order. Head by head, a thread keeps a token's part of the tables in registers while it goes through
+// the token's heads. Token by token, for a norm across heads and for token-major rows, a block has all of a token.
+//
+// With a permutation, threads go along the rows of x all the same, so that tables are read once and a norm across heads
+// is possible, and write where the inverse permutation says. The order is turned around first.
+#include <algorithm>
+
 #include "channels.cuh"
 #include "launch.h"
 
 namespace svg {
 namespace {
 
-constexpr int kThreads = 256, kHeads = 4;  // heads of a thread
+constexpr int kThreads = 256;
 
 struct RopeProblem {
   svg_heads x, out;
@@ -19,194 +24,287 @@ struct RopeProblem {
   // svg_norm_rope
   const void* weight;
   int weight_dtype;
-  float epsilon;
+  float epsilon, per_width;
+  const int32_t* places;  // (H, permuted_rows): the row of out that a row of x goes to, -1 for none; or null
+  int permuted_rows;
+
+  /// The row of out for this row of x; -1 for none.
+  __device__ int place(int head, int row) const {
+    return places == nullptr || row >= permuted_rows ? row : places[int64_t(head) * permuted_rows + row];
+  }
 };
 
-template <int V>
-struct Angles {
-  float cos[V], sin[V];  // interleaved: of the first half's pairs, then of the second's; else of the pairs in order
-};
-
-template <int V>
-__device__ inline Angles<V> angles(const RopeProblem& p, int row, int lane) {
-  Angles<V> a;
-  const int64_t base = int64_t(row) * (p.dim / 2);
-  const int first = p.halves ? lane * V : lane * V / 2;
-  const int second = p.halves ? first + V / 2 : first + p.dim / 4;
-  const auto read = [](const float* from, float* to) {
-    const Vector<float, V / 2> values = load<V / 2>(from);
-#pragma unroll
-    for (int i = 0; i < V / 2; i++) to[i] = values.v[i];
-  };
-  read(p.cos_table + base + first, a.cos);
-  read(p.cos_table + base + second, a.cos + V / 2);
-  read(p.sin_table + base + first, a.sin);
-  read(p.sin_table + base + second, a.sin + V / 2);
-  return a;
+__device__ inline void rotate(float& a, float& b, float cos, float sin) {
+  const float turned = a * cos - b * sin;
+  b = b * cos + a * sin;
+  a = turned;
 }
-
-/// Turns the pairs of V channels of the first half and V of the second.
-template <int V>
-__device__ inline void turn(const Angles<V>& angle, bool halves, float (&first)[V], float (&second)[V]) {
-  const auto rotate = [](float& a, float& b, float cos, float sin) {
-    const float turned = a * cos - b * sin;
-    b = b * cos + a * sin;
-    a = turned;
-  };
-  if (halves) {
+/// N channels of interleaved pairs, by N / 2 angles.
+template <int N>
+__device__ inline void rotate_pairs(float (&x)[N], const float* cos, const float* sin) {
+  const Vector<float, N / 2> c = load<N / 2>(cos), s = load<N / 2>(sin);
 #pragma unroll
-    for (int i = 0; i < V; i++) rotate(first[i], second[i], angle.cos[i], angle.sin[i]);
-  } else {
+  for (int i = 0; i < N / 2; i++) rotate(x[2 * i], x[2 * i + 1], c.v[i], s.v[i]);
+}
+/// N channels of the first half and the N across from them, by N angles.
+template <int N>
+__device__ inline void rotate_halves(float (&x)[2][N], const float* cos, const float* sin) {
 #pragma unroll
-    for (int i = 0; i < V / 2; i++) {
-      rotate(first[2 * i], first[2 * i + 1], angle.cos[i], angle.sin[i]);
-      rotate(second[2 * i], second[2 * i + 1], angle.cos[V / 2 + i], angle.sin[V / 2 + i]);
-    }
+  for (int i = 0; i < N; i += 4) {
+    const Vector<float, 4> c = load<4>(cos + i), s = load<4>(sin + i);
+#pragma unroll
+    for (int j = 0; j < 4; j++) rotate(x[0][i + j], x[1][i + j], c.v[j], s.v[j]);
   }
 }
 
-template <class T, int V>
-__device__ inline void widen(const Vector<T, V>& from, float (&to)[V]) {
+/// Lanes hold a token, 8 channels of a head each, and go through a group of its heads; the norm, if any, is over each
+/// head.
+template <class T, int Lanes, bool Norm, bool Halves>
+__global__ void __launch_bounds__(kThreads, 4)
+    rope_heads(const RopeProblem p, const int groups, const int heads_per_group) {
+  constexpr int N = 8, V = kVector<T>, kVectors = N / V;
+  const int lane = threadIdx.x % Lanes, channel = lane * N;
+  const int row = blockIdx.x / groups * (kThreads / Lanes) + threadIdx.x / Lanes;
+  const int first = blockIdx.x % groups * heads_per_group, end = min(first + heads_per_group, p.heads);
+  const bool mine = row < p.rows && channel < p.dim, turned = mine && row < p.rotated_rows;
+  // Half-split pairs: the other channel of each of this lane's pairs is `partner`'s, and the first half's sine is
+  // minus.
+  const int half_lanes = p.dim / (2 * N);
+  const bool second = lane >= half_lanes;
+  const int partner = second ? lane - half_lanes : lane + half_lanes;
+  constexpr int kAngles = Halves ? N : N / 2;
+  float cos[kAngles], sin[kAngles];
+  if (turned) {
+    const int64_t at = int64_t(row) * (p.dim / 2) + (Halves ? min(lane, partner) : lane) * kAngles;
+    elements<kAngles>(p.cos_table, SVG_F32, at, cos);
+    elements<kAngles>(p.sin_table, SVG_F32, at, sin);
 #pragma unroll
-  for (int i = 0; i < V; i++) to[i] = to_float(from.v[i]);
-}
-template <class T, int V>
-__device__ inline void narrow_to(T* out, const float (&from)[V]) {
-  Vector<T, V> v;
-#pragma unroll
-  for (int i = 0; i < V; i++) v.v[i] = from_float<T>(from[i]);
-  store_streaming(out, v);
-}
-
-/// Lanes hold a row of one head; the norm, if any, is over it.
-template <class T, int Lanes, bool Norm>
-__global__ void __launch_bounds__(kThreads) rope_heads(const RopeProblem p) {
-  constexpr int V = kVector<T>;
-  const int lane = threadIdx.x % Lanes;
-  const int row = blockIdx.x * (kThreads / Lanes) + threadIdx.x / Lanes;
-  const int first_head = blockIdx.y * kHeads, channel = lane * V;
-  const bool mine = row < p.rows && channel < p.dim / 2;
-  Vector<T, V> loaded[kHeads][2];
-#pragma unroll
-  for (int h = 0; h < kHeads; h++) {
-    if (mine && first_head + h < p.heads) {
-      const T* x =
-          static_cast<const T*>(p.x.data) + (first_head + h) * p.x.head_stride + row * p.x.row_stride + channel;
-      loaded[h][0] = load_streaming<V>(x);
-      loaded[h][1] = load_streaming<V>(x + p.dim / 2);
-    }
+    for (int i = 0; i < kAngles; i++) sin[i] = Halves && !second ? -sin[i] : sin[i];
   }
-  const bool turned = mine && row < p.rotated_rows;
-  Angles<V> angle{};
-  if (turned) angle = angles<V>(p, row, lane);
+  float weight[N];
 #pragma unroll
-  for (int h = 0; h < kHeads; h++) {
-    float first[V] = {}, second[V] = {};
-    const bool here = mine && first_head + h < p.heads;
-    if (here) {
-      widen(loaded[h][0], first);
-      widen(loaded[h][1], second);
+  for (int i = 0; i < N; i++) weight[i] = 1;
+  if (Norm && mine && p.weight != nullptr) elements<N>(p.weight, p.weight_dtype, channel, weight);
+  const T* x = static_cast<const T*>(p.x.data) + first * p.x.head_stride + row * p.x.row_stride + channel;
+  T* const out = static_cast<T*>(p.out.data) + channel;
+  for (int head = first; head < end; head++, x += p.x.head_stride) {
+    float values[N] = {};
+    int place = -1;
+    if (mine) {
+#pragma unroll
+      for (int i = 0; i < kVectors; i++) widen(load<V>(x + i * V), values + i * V);
+      place = Norm ? p.place(head, row) : row;
     }
     if constexpr (Norm) {
       float squares = 0;
 #pragma unroll
-      for (int i = 0; i < V; i++) squares += first[i] * first[i] + second[i] * second[i];
-      const float factor = rsqrtf(sum_over<Lanes>(squares) / float(p.dim) + p.epsilon);
-      float weight[2][V];
+      for (int i = 0; i < N; i++) squares += values[i] * values[i];
+      const float by = rsqrtf(sum_over<Lanes>(squares) * p.per_width + p.epsilon);
 #pragma unroll
-      for (int i = 0; i < V; i++) weight[0][i] = weight[1][i] = 1;
-      if (p.weight != nullptr && here) {
-        elements<V>(p.weight, p.weight_dtype, channel, weight[0]);
-        elements<V>(p.weight, p.weight_dtype, channel + p.dim / 2, weight[1]);
-      }
-#pragma unroll
-      for (int i = 0; i < V; i++) {
-        first[i] *= factor * weight[0][i];
-        second[i] *= factor * weight[1][i];
-      }
+      for (int i = 0; i < N; i++) values[i] *= by * weight[i];
     }
-    if (turned) turn(angle, p.halves, first, second);
-    if (here) {
-      T* out = static_cast<T*>(p.out.data) + (first_head + h) * p.out.head_stride + row * p.out.row_stride + channel;
-      narrow_to<T, V>(out, first);
-      narrow_to<T, V>(out + p.dim / 2, second);
-    }
-  }
-}
-
-/// A block holds a row of all heads, a thread up to Parts parts of it; the norm is over all of them.
-template <class T, int Parts>
-__global__ void __launch_bounds__(512) norm_rope_row(const RopeProblem p) {
-  constexpr int V = kVector<T>;
-  const int row = blockIdx.x, lanes = p.dim / (2 * V), count = p.heads * lanes;
-  float first[Parts][V], second[Parts][V];
-  float squares = 0;
+    if constexpr (Halves) {
 #pragma unroll
-  for (int i = 0; i < Parts; i++) {
-    const int part = i * blockDim.x + threadIdx.x;
-    if (part < count) {
-      const T* x =
-          static_cast<const T*>(p.x.data) + part / lanes * p.x.head_stride + row * p.x.row_stride + part % lanes * V;
-      widen(load_streaming<V>(x), first[i]);
-      widen(load_streaming<V>(x + p.dim / 2), second[i]);
-#pragma unroll
-      for (int j = 0; j < V; j++) squares += first[i][j] * first[i][j] + second[i][j] * second[i][j];
-    }
-  }
-  const float factor = rsqrtf(sum_over_block(squares) / (float(p.heads) * float(p.dim)) + p.epsilon);
-#pragma unroll
-  for (int i = 0; i < Parts; i++) {
-    const int part = i * blockDim.x + threadIdx.x;
-    if (part < count) {
-      const int head = part / lanes, lane = part % lanes, channel = lane * V;
-      float weight[2][V];
-#pragma unroll
-      for (int j = 0; j < V; j++) weight[0][j] = weight[1][j] = 1;
-      if (p.weight != nullptr) {
-        elements<V>(p.weight, p.weight_dtype, int64_t(head) * p.dim + channel, weight[0]);
-        elements<V>(p.weight, p.weight_dtype, int64_t(head) * p.dim + channel + p.dim / 2, weight[1]);
+      for (int i = 0; i < N; i++) {
+        const float other = __shfl_sync(0xffffffffu, values[i], partner, Lanes);
+        if (turned) values[i] = values[i] * cos[i] + other * sin[i];
       }
+    } else if (turned) {
 #pragma unroll
-      for (int j = 0; j < V; j++) {
-        first[i][j] *= factor * weight[0][j];
-        second[i][j] *= factor * weight[1][j];
-      }
-      if (row < p.rotated_rows) turn(angles<V>(p, row, lane), p.halves, first[i], second[i]);
-      T* out = static_cast<T*>(p.out.data) + head * p.out.head_stride + row * p.out.row_stride + channel;
-      narrow_to<T, V>(out, first[i]);
-      narrow_to<T, V>(out + p.dim / 2, second[i]);
+      for (int i = 0; i < N / 2; i++) rotate(values[2 * i], values[2 * i + 1], cos[i], sin[i]);
+    }
+    if (uint32_t(place) < uint32_t(p.rows)) {
+      T* const to = out + head * p.out.head_stride + place * p.out.row_stride;
+#pragma unroll
+      for (int i = 0; i < kVectors; i++) store(to + i * V, narrow<T, V>(values + i * V));
     }
   }
 }
 
-template <class T, int Lanes, bool Norm>
-void launch_heads(const RopeProblem& p, cudaStream_t stream) {
-  const dim3 grid(uint32_t(ceil_div(p.rows, kThreads / Lanes)), uint32_t(ceil_div(p.heads, kHeads)));
-  launch("turning rows", rope_heads<T, Lanes, Norm>, grid, kThreads, 0, stream, p);
+/// A block holds a whole token, 16 channels a thread: parts of 16 bytes of the first half of a head and 16 bytes of the
+/// second, `lanes` to a head. It reads the next token ahead, and its tables into slots that all threads read: behind a
+/// step's barrier, until that of the next step. Across: the norm is over all heads.
+template <class T, bool Across>
+__global__ void __launch_bounds__(1024)
+    norm_rope_tokens(const RopeProblem p, const int lanes, const int rows_per_block) {
+  constexpr int V = kVector<T>, kParts = 8 / V, kTables = 3;
+  extern __shared__ uint4 ahead_memory[];
+  __shared__ float sums_of_warps[2][32];
+  const int threads = blockDim.x, half = p.dim / 2;
+  float* const tables = reinterpret_cast<float*>(ahead_memory + ReadAhead<2 * kParts>::bytes(threads) / 16);
+  const int first = blockIdx.x * rows_per_block, end = min(first + rows_per_block, p.rows);
+  int head[kParts], channel[kParts];
+  bool within[kParts];
+#pragma unroll
+  for (int i = 0; i < kParts; i++) {
+    const int part = i * threads + int(threadIdx.x);
+    head[i] = part / lanes;
+    channel[i] = part % lanes * V;
+    within[i] = head[i] < p.heads && channel[i] < half;
+  }
+  ReadAhead<2 * kParts> ahead(ahead_memory);
+  const auto start = [&](int row, int table) {  // a table: cosines, then sines
+    if (row < min(end, p.rotated_rows)) {
+      for (int i = threadIdx.x * 4; i < p.dim; i += threads * 4) {
+        const int64_t line = int64_t(row) * half;
+        copy_async(tables + table * p.dim + i, i < half ? p.cos_table + line + i : p.sin_table + line + i - half);
+      }
+    }
+    ahead.start([&](int piece) -> const T* {
+      const int i = piece / 2;
+      if (row >= end || !within[i]) return nullptr;
+      return static_cast<const T*>(p.x.data) + head[i] * p.x.head_stride + row * p.x.row_stride + channel[i] +
+             piece % 2 * half;
+    });
+  };
+  const auto place = [&](int i, int row) { return row < end && within[i] ? p.place(head[i], row) : -1; };
+  int table = 0, turn = 0, places[kParts];
+  start(first, table);
+  float weight[kParts][2][V];
+#pragma unroll
+  for (int i = 0; i < kParts; i++) {
+#pragma unroll
+    for (int j = 0; j < V; j++) weight[i][0][j] = weight[i][1][j] = 1;
+    if (within[i] && p.weight != nullptr) {
+      const int64_t at = (Across ? int64_t(head[i]) * p.dim : 0) + channel[i];
+      elements<V>(p.weight, p.weight_dtype, at, weight[i][0]);
+      elements<V>(p.weight, p.weight_dtype, at + half, weight[i][1]);
+    }
+    places[i] = place(i, first);
+  }
+  for (int row = first; row < end; row++, turn ^= 1) {
+    const int next_table = table == kTables - 1 ? 0 : table + 1;
+    start(row + 1, next_table);
+    ahead.finish();
+    float sums[kParts] = {};
+#pragma unroll
+    for (int i = 0; i < kParts; i++) {
+      if (within[i]) {
+#pragma unroll
+        for (int which = 0; which < 2; which++) {
+          float values[V];
+          widen(ahead.template piece<Vector<T, V>>(2 * i + which), values);
+#pragma unroll
+          for (int j = 0; j < V; j++) sums[i] += values[j] * values[j];
+        }
+      }
+    }
+    if constexpr (Across) {
+      float sum = 0;
+#pragma unroll
+      for (int i = 0; i < kParts; i++) sum += sums[i];
+      sum = sum_over(sum);
+      const int lane = threadIdx.x % 32;
+      if (lane == 0) sums_of_warps[turn][threadIdx.x / 32] = sum;
+      __syncthreads();
+      sum = sum_over(lane < threads / 32 ? sums_of_warps[turn][lane] : 0);
+#pragma unroll
+      for (int i = 0; i < kParts; i++) sums[i] = sum;
+    } else {
+      for (int i = lanes / 2; i > 0; i /= 2) {
+#pragma unroll
+        for (int j = 0; j < kParts; j++) sums[j] += __shfl_xor_sync(0xffffffffu, sums[j], i);
+      }
+      __syncthreads();
+    }
+#pragma unroll
+    for (int i = 0; i < kParts; i++) {
+      const int to_row = places[i];
+      places[i] = place(i, row + 1);
+      if (uint32_t(to_row) >= uint32_t(p.rows)) continue;
+      const float by = rsqrtf(sums[i] * p.per_width + p.epsilon);
+      float values[2][V];
+#pragma unroll
+      for (int which = 0; which < 2; which++) {
+        widen(ahead.template piece<Vector<T, V>>(2 * i + which), values[which]);
+#pragma unroll
+        for (int j = 0; j < V; j++) values[which][j] *= by * weight[i][which][j];
+      }
+      if (row < p.rotated_rows) {
+        const float *const cos = tables + table * p.dim, *const sin = cos + half;
+        if (p.halves) {
+          rotate_halves(values, cos + channel[i], sin + channel[i]);
+        } else {
+          rotate_pairs(values[0], cos + channel[i] / 2, sin + channel[i] / 2);
+          rotate_pairs(values[1], cos + (half + channel[i]) / 2, sin + (half + channel[i]) / 2);
+        }
+      }
+      T* const to = static_cast<T*>(p.out.data) + head[i] * p.out.head_stride + to_row * p.out.row_stride + channel[i];
+      store(to, narrow<T, V>(values[0]));
+      store(to + half, narrow<T, V>(values[1]));
+    }
+    table = next_table;
+  }
+}
+
+/// places[h][order[h][i]] = i, -1 where no entry leads. A block makes a slice of places in shared memory, and goes
+/// through the head's whole order for it: scattered writes to device memory would take longer.
+constexpr int kSlice = 16384;
+
+__global__ void __launch_bounds__(1024) invert_order(const int32_t* order, const int rows, int32_t* places) {
+  extern __shared__ int32_t slice[];
+  order += int64_t(blockIdx.y) * rows;
+  places += int64_t(blockIdx.y) * rows;
+  const int first = blockIdx.x * kSlice, count = min(rows - first, kSlice);
+  for (int i = threadIdx.x; i < count; i += blockDim.x) slice[i] = -1;
+  __syncthreads();
+#pragma unroll 8
+  for (int i = threadIdx.x; i < rows; i += blockDim.x) {
+    const uint32_t at = uint32_t(order[i]) - uint32_t(first);
+    if (at < uint32_t(count)) slice[at] = i;
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < count; i += blockDim.x) places[first + i] = slice[i];
+}
+
+template <class T, int Lanes, bool Norm, bool Halves>
+void launch_heads(RopeProblem p, cudaStream_t stream) {
+  const int64_t row_blocks = ceil_div(p.rows, kThreads / Lanes);
+  // A thread goes through as many heads as leave enough blocks to fill the device a few times.
+  const int64_t wanted = ceil_div(Device::current().processors * 16, row_blocks);
+  const int heads = int(ceil_div(p.heads, std::min<int64_t>(wanted, p.heads))), groups = int(ceil_div(p.heads, heads));
+  p.per_width = 1 / float(p.dim);
+  launch("turning rows", rope_heads<T, Lanes, Norm, Halves>, uint32_t(row_blocks * groups), kThreads, 0, stream, p,
+         groups, heads);
+}
+
+template <class T, bool Norm, bool Halves>
+void rope_by_heads(const RopeProblem& p, cudaStream_t stream) {
+  const int lanes = p.dim / 8;
+  if (lanes <= 2) return launch_heads<T, 2, Norm, Halves>(p, stream);
+  if (lanes <= 4) return launch_heads<T, 4, Norm, Halves>(p, stream);
+  if (lanes <= 8) return launch_heads<T, 8, Norm, Halves>(p, stream);
+  if (lanes <= 16) return launch_heads<T, 16, Norm, Halves>(p, stream);
+  launch_heads<T, 32, Norm, Halves>(p, stream);
 }
 
 template <class T, bool Norm>
 void rope_by_heads(const RopeProblem& p, cudaStream_t stream) {
-  const int lanes = p.dim / (2 * kVector<T>);
-  if (lanes <= 2) return launch_heads<T, 2, Norm>(p, stream);
-  if (lanes <= 4) return launch_heads<T, 4, Norm>(p, stream);
-  if (lanes <= 8) return launch_heads<T, 8, Norm>(p, stream);
-  if (lanes <= 16) return launch_heads<T, 16, Norm>(p, stream);
-  launch_heads<T, 32, Norm>(p, stream);
+  p.halves ? rope_by_heads<T, Norm, true>(p, stream) : rope_by_heads<T, Norm, false>(p, stream);
 }
 
-template <class T>
-void norm_rope_across(const RopeProblem& p, cudaStream_t stream) {
-  const int count = p.heads * (p.dim / (2 * kVector<T>));
-  const int threads = int(ceil_div(ceil_div(count, 2), 32)) * 32;
-  if (threads <= 512) {
-    launch("normalising and turning rows", norm_rope_row<T, 2>, uint32_t(p.rows), threads, 0, stream, p);
-  } else {
-    launch("normalising and turning rows", norm_rope_row<T, 4>, uint32_t(p.rows),
-           int(ceil_div(ceil_div(count, 4), 32)) * 32, 0, stream, p);
+/// norm_rope_tokens, if a token is not too wide for a block; else false.
+template <class T, bool Across>
+bool norm_rope_by_tokens(RopeProblem p, cudaStream_t stream) {
+  constexpr int V = kVector<T>;
+  int lanes = p.dim / (2 * V);
+  if (!Across) {
+    while ((lanes & (lanes - 1)) != 0) lanes++;  // sums over a head go by halves
   }
+  const int64_t threads = ceil_div(ceil_div(p.heads * int64_t(lanes), 8 / V), 32) * 32;
+  const size_t shared = ReadAhead<16 / V>::bytes(int(threads)) + 3 * p.dim * sizeof(float);
+  const Device device = Device::current();
+  if (threads > 1024 || shared + 1024 > size_t(device.block_shared)) return false;  // with the array for sums
+  p.per_width = 1 / (Across ? float(p.heads) * float(p.dim) : float(p.dim));
+  // Many blocks, so that slower and faster processors end together, but for few rows several to read ahead.
+  const int rows = int(
+      std::max(ceil_div(p.rows, 96 * device.processors), std::min<int64_t>(4, ceil_div(p.rows, device.processors))));
+  launch("normalising and turning rows", norm_rope_tokens<T, Across>, uint32_t(ceil_div(p.rows, rows)),
+         uint32_t(threads), shared, stream, p, lanes, rows);
+  return true;
 }
 
+/// Checks what both functions share, but the memory of out.
 template <class Params>
 RopeProblem checked(const Params& p, Arguments& arguments) {
   in_range("heads", p.heads, 1, 65535);
@@ -225,7 +323,6 @@ RopeProblem checked(const Params& p, Arguments& arguments) {
              static_cast<const void*>(p.sin_table));
     }
   }
-  arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
   require_aligned("x", p.x, p.dtype, p.heads, p.rows, 16);
   require_aligned("out", p.out, p.dtype, p.heads, p.rows, 16);
   if (p.head_dim % 16 != 0 || p.head_dim > 256) {
@@ -252,6 +349,7 @@ int32_t svg_rope(const svg_rope_params* params, svg_stream stream) {
   return run(__func__, params, [stream](const svg_rope_params& p) {
     Arguments arguments;
     const RopeProblem problem = checked(p, arguments);
+    arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
     with_type(p.dtype,
               [&](auto type) { rope_by_heads<decltype(type), false>(problem, static_cast<cudaStream_t>(stream)); });
   });
@@ -268,18 +366,36 @@ int32_t svg_norm_rope(const svg_norm_rope_params* params, svg_stream stream) {
     if (reinterpret_cast<uintptr_t>(p.weight) % 16 != 0) {
       refuse("weight is %p, expected a multiple of 16 bytes", p.weight);
     }
-    if (across && int64_t(p.heads) * p.head_dim > 16384) {
-      unsupported("%d heads of %d channels, the CUDA library normalises at most 16384 together", p.heads, p.head_dim);
-    }
     problem.weight = p.weight;
     problem.weight_dtype = p.weight_dtype;
     problem.epsilon = p.epsilon;
+    const cudaStream_t on = static_cast<cudaStream_t>(stream);
+    Workspace workspace(on);
+    in_range("permuted_rows", p.permuted_rows, 0, p.rows);
+    if (p.permuted_rows > 0) {
+      arguments.read("order", p.order, int64_t(p.heads) * p.permuted_rows);
+      arguments.write("out", p.out, p.dtype, p.heads, p.rows, p.head_dim);
+      int32_t* places;
+      workspace.add(places, int64_t(p.heads) * p.permuted_rows);
+      workspace.allocate();
+      launch("turning an order around", invert_order, dim3(uint32_t(ceil_div(p.permuted_rows, kSlice)), p.heads), 1024,
+             kSlice * sizeof(int32_t), on, p.order, p.permuted_rows, places);
+      problem.places = places;
+      problem.permuted_rows = p.permuted_rows;
+    } else {
+      arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
+    }
     with_type(p.dtype, [&](auto type) {
-      if (across) {
-        norm_rope_across<decltype(type)>(problem, static_cast<cudaStream_t>(stream));
-      } else {
-        rope_by_heads<decltype(type), true>(problem, static_cast<cudaStream_t>(stream));
+      using T = decltype(type);
+      // Threads go the way that x lies, if they can.
+      const bool token_major = p.x.head_stride < p.x.row_stride;
+      const bool done = across ? norm_rope_by_tokens<T, true>(problem, on)
+                               : token_major && norm_rope_by_tokens<T, false>(problem, on);
+      if (!done && across) {
+        unsupported("%d heads of %d channels, more than the CUDA library normalises together on this device", p.heads,
+                    p.head_dim);
       }
+      if (!done) rope_by_heads<T, true>(problem, on);
     });
   });
 }

@@ -5,6 +5,7 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "svg_kernels.h"
 
@@ -60,15 +61,50 @@ __device__ inline Vector<T, N> load_streaming(const T* p) {
   }
   return result;
 }
-template <int N, class T>
-__device__ inline void store_streaming(T* p, const Vector<T, N>& v) {
-  if constexpr (sizeof(v) == 16) {
-    __stcs(reinterpret_cast<int4*>(p), *reinterpret_cast<const int4*>(&v));
-  } else if constexpr (sizeof(v) == 8) {
-    __stcs(reinterpret_cast<int2*>(p), *reinterpret_cast<const int2*>(&v));
+/// Makes the compiler forget what it has computed from v: to widen it again takes less than to keep the floats.
+template <class T, int N>
+__device__ inline void forget(Vector<T, N>& v) {
+  static_assert(sizeof v == 16);
+  uint4& words = *reinterpret_cast<uint4*>(&v);
+  asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
+}
+
+/// To float and back, two elements an instruction where there is one for it.
+template <class T, int N>
+__device__ inline void widen(const Vector<T, N>& from, float* to) {
+  if constexpr (std::is_same_v<T, bf16> && N % 2 == 0) {
+    uint32_t pairs[N / 2];
+    __builtin_memcpy(pairs, from.v, sizeof pairs);
+#pragma unroll
+    for (int i = 0; i < N / 2; i++) {
+      to[2 * i] = __uint_as_float(pairs[i] << 16);
+      to[2 * i + 1] = __uint_as_float(pairs[i] & 0xffff0000u);
+    }
   } else {
-    store(p, v);
+#pragma unroll
+    for (int i = 0; i < N; i++) to[i] = to_float(from.v[i]);
   }
+}
+template <class T, int N>
+__device__ inline Vector<T, N> narrow(const float* from) {
+  Vector<T, N> result;
+  if constexpr (sizeof(T) == 2 && N % 2 == 0) {
+    using Pair = std::conditional_t<std::is_same_v<T, bf16>, __nv_bfloat162, __half2>;
+    Pair pairs[N / 2];
+#pragma unroll
+    for (int i = 0; i < N / 2; i++) {
+      if constexpr (std::is_same_v<T, bf16>) {
+        pairs[i] = __floats2bfloat162_rn(from[2 * i], from[2 * i + 1]);
+      } else {
+        pairs[i] = __floats2half2_rn(from[2 * i], from[2 * i + 1]);
+      }
+    }
+    __builtin_memcpy(result.v, pairs, sizeof pairs);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; i++) result.v[i] = from_float<T>(from[i]);
+  }
+  return result;
 }
 
 template <int Lanes = 32>
@@ -76,6 +112,15 @@ __device__ inline float sum_over(float x) {
 #pragma unroll
   for (int i = Lanes / 2; i > 0; i /= 2) x += __shfl_xor_sync(0xffffffffu, x, i);
   return x;
+}
+/// Several sums at once, which hides the latency of the shuffles.
+template <int Lanes = 32, int N>
+__device__ inline void sums_over(float (&x)[N]) {
+#pragma unroll
+  for (int i = Lanes / 2; i > 0; i /= 2) {
+#pragma unroll
+    for (int j = 0; j < N; j++) x[j] += __shfl_xor_sync(0xffffffffu, x[j], i);
+  }
 }
 __device__ inline float max_over_warp(float x) {
 #pragma unroll

@@ -29,63 +29,181 @@ __device__ inline uint64_t panel_descriptor(uint32_t address) {
   return uint64_t((address & 0x3ffff) >> 4) | 1ull << 16 | eight_rows << 32 | swizzle << 62;
 }
 
+/// The same of a panel whose 64 columns are the operand's N and whose rows are the 16 of its K: the operand is read
+/// transposed. The next 64 of N lie `panel_bytes` further.
+__device__ inline uint64_t transposed_descriptor(uint32_t address, uint32_t panel_bytes) {
+  constexpr uint64_t eight_rows = 8 * 64 * 2 >> 4;
+  return uint64_t((address & 0x3ffff) >> 4) | uint64_t(panel_bytes >> 4) << 16 | eight_rows << 32 | 1ull << 62;
+}
+
 __device__ inline void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ inline void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int Pending>
 __device__ inline void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Pending) : "memory");
 }
-
-/// d (+)= a b^T with a the fragments of 64 x 16, b a descriptor of N x 16.
+/// Ties registers that a product reads or writes to this place in the program: without it the compiler, which takes an
+/// asynchronous product for a finished one, may move their uses across a wait.
 template <class T, int N>
-struct Wgmma;
+__device__ inline void wgmma_hold(T (&registers)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i++) {
+    if constexpr (std::is_same_v<T, float>) {
+      asm volatile("" : "+f"(registers[i])::"memory");
+    } else {
+      asm volatile("" : "+r"(registers[i])::"memory");
+    }
+  }
+}
 
 #define SVG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define SVG_D16(d, i) SVG_D4(d, i), SVG_D4(d, i + 4), SVG_D4(d, i + 8), SVG_D4(d, i + 12)
+#define SVG_REGISTERS_32                                                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31"
+#define SVG_REGISTERS_52                                                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
+  "%46, %47, %48, %49, %50, %51"
+#define SVG_REGISTERS_64                                                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
+  "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define SVG_REGISTERS_88                                                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
+  "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, %64, %65, %66, %67, " \
+  "%68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87"
 
-#define SVG_WGMMA_104(T, name)                                                                              \
-  template <>                                                                                               \
-  struct Wgmma<T, 104> {                                                                                    \
-    static __device__ void run(float (&d)[52], const uint32_t a0, const uint32_t a1, const uint32_t a2,     \
-                               const uint32_t a3, const uint64_t b, const int accumulate) {                 \
-      asm volatile(                                                                                         \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %57, 0;\n"                                                      \
-          "wgmma.mma_async.sync.aligned.m64n104k16.f32." name "." name                                      \
-          " {"                                                                                              \
-          "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, " \
-          "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, " \
-          "%40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51"                                      \
-          "}, {%52, %53, %54, %55}, %56, p, 1, 1, 0;\n}\n"                                                  \
-          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D4(d, 48)                                    \
-          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                                   \
-    }                                                                                                       \
+/// d (+)= a b^T with a the fragments of 64 x 16, b a descriptor of N x 16; with Transposed, b is 16 x N.
+template <class T, int N, bool Transposed = false>
+struct Wgmma;
+
+/// d (+)= a b^T with a a descriptor of 64 x 16, b one of N x 16.
+template <class T, int N>
+struct WgmmaShared;
+
+#define SVG_WGMMA(T, name)                                                                              \
+  template <>                                                                                           \
+  struct Wgmma<T, 104, false> {                                                                         \
+    static __device__ void run(float (&d)[52], const uint32_t a0, const uint32_t a1, const uint32_t a2, \
+                               const uint32_t a3, const uint64_t b, const int accumulate) {             \
+      asm volatile(                                                                                     \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %57, 0;\n"                                                  \
+          "wgmma.mma_async.sync.aligned.m64n104k16.f32." name "." name " {" SVG_REGISTERS_52            \
+          "}, {%52, %53, %54, %55}, %56, p, 1, 1, 0;\n}\n"                                              \
+          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D4(d, 48)                                \
+          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                               \
+    }                                                                                                   \
   };
-SVG_WGMMA_104(bf16, "bf16")
-SVG_WGMMA_104(f16, "f16")
-#undef SVG_WGMMA_104
+SVG_WGMMA(bf16, "bf16")
+SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA
 
-#define SVG_WGMMA_128(T, name)                                                                              \
-  template <>                                                                                               \
-  struct Wgmma<T, 128> {                                                                                    \
-    static __device__ void run(float (&d)[64], const uint32_t a0, const uint32_t a1, const uint32_t a2,     \
-                               const uint32_t a3, const uint64_t b, const int accumulate) {                 \
-      asm volatile(                                                                                         \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"                                                      \
-          "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name                                      \
-          " {"                                                                                              \
-          "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, " \
-          "%21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, " \
-          "%40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, " \
-          "%59, %60, %61, %62, %63"                                                                         \
-          "}, {%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}\n"                                                  \
-          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)                                   \
-          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                                   \
-    }                                                                                                       \
+#define SVG_WGMMA(T, name)                                                                              \
+  template <>                                                                                           \
+  struct Wgmma<T, 128, false> {                                                                         \
+    static __device__ void run(float (&d)[64], const uint32_t a0, const uint32_t a1, const uint32_t a2, \
+                               const uint32_t a3, const uint64_t b, const int accumulate) {             \
+      asm volatile(                                                                                     \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"                                                  \
+          "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name " {" SVG_REGISTERS_64            \
+          "}, {%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}\n"                                              \
+          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)                               \
+          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                               \
+    }                                                                                                   \
   };
-SVG_WGMMA_128(bf16, "bf16")
-SVG_WGMMA_128(f16, "f16")
-#undef SVG_WGMMA_128
+SVG_WGMMA(bf16, "bf16")
+SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA
 
+#define SVG_WGMMA(T, name)                                                                              \
+  template <>                                                                                           \
+  struct Wgmma<T, 64, true> {                                                                           \
+    static __device__ void run(float (&d)[32], const uint32_t a0, const uint32_t a1, const uint32_t a2, \
+                               const uint32_t a3, const uint64_t b, const int accumulate) {             \
+      asm volatile(                                                                                     \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                                  \
+          "wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" SVG_REGISTERS_32             \
+          "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}\n"                                              \
+          : SVG_D16(d, 0), SVG_D16(d, 16)                                                               \
+          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                               \
+    }                                                                                                   \
+  };
+SVG_WGMMA(bf16, "bf16")
+SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA
+
+#define SVG_WGMMA(T, name)                                                                              \
+  template <>                                                                                           \
+  struct Wgmma<T, 128, true> {                                                                          \
+    static __device__ void run(float (&d)[64], const uint32_t a0, const uint32_t a1, const uint32_t a2, \
+                               const uint32_t a3, const uint64_t b, const int accumulate) {             \
+      asm volatile(                                                                                     \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"                                                  \
+          "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name " {" SVG_REGISTERS_64            \
+          "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n}\n"                                              \
+          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)                               \
+          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                               \
+    }                                                                                                   \
+  };
+SVG_WGMMA(bf16, "bf16")
+SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA
+
+#define SVG_WGMMA(T, name)                                                                                 \
+  template <>                                                                                              \
+  struct WgmmaShared<T, 64> {                                                                              \
+    static __device__ void run(float (&d)[32], const uint64_t a, const uint64_t b, const int accumulate) { \
+      asm volatile(                                                                                        \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"                                                     \
+          "wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" SVG_REGISTERS_32                \
+          "}, %32, %33, p, 1, 1, 0, 0;\n}\n"                                                               \
+          : SVG_D16(d, 0), SVG_D16(d, 16)                                                                  \
+          : "l"(a), "l"(b), "r"(accumulate));                                                              \
+    }                                                                                                      \
+  };
+SVG_WGMMA(bf16, "bf16")
+SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA
+
+#define SVG_WGMMA(T, name)                                                                                 \
+  template <>                                                                                              \
+  struct WgmmaShared<T, 128> {                                                                             \
+    static __device__ void run(float (&d)[64], const uint64_t a, const uint64_t b, const int accumulate) { \
+      asm volatile(                                                                                        \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"                                                     \
+          "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name " {" SVG_REGISTERS_64               \
+          "}, %64, %65, p, 1, 1, 0, 0;\n}\n"                                                               \
+          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)                                  \
+          : "l"(a), "l"(b), "r"(accumulate));                                                              \
+    }                                                                                                      \
+  };
+SVG_WGMMA(bf16, "bf16")
+SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA
+
+#define SVG_WGMMA(T, name)                                                                                 \
+  template <>                                                                                              \
+  struct WgmmaShared<T, 176> {                                                                             \
+    static __device__ void run(float (&d)[88], const uint64_t a, const uint64_t b, const int accumulate) { \
+      asm volatile(                                                                                        \
+          "{\n.reg .pred p;\nsetp.ne.b32 p, %90, 0;\n"                                                     \
+          "wgmma.mma_async.sync.aligned.m64n176k16.f32." name "." name " {" SVG_REGISTERS_88               \
+          "}, %88, %89, p, 1, 1, 0, 0;\n}\n"                                                               \
+          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48), SVG_D16(d, 64), SVG_D4(d, 80),  \
+            SVG_D4(d, 84)                                                                                  \
+          : "l"(a), "l"(b), "r"(accumulate));                                                              \
+    }                                                                                                      \
+  };
+SVG_WGMMA(bf16, "bf16")
+SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA
+
+#undef SVG_REGISTERS_32
+#undef SVG_REGISTERS_52
+#undef SVG_REGISTERS_64
+#undef SVG_REGISTERS_88
 #undef SVG_D16
 #undef SVG_D4
 

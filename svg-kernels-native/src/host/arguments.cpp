@@ -47,6 +47,19 @@ void finite_at_least_0(const char* name, float value) {
   if (value < 0) refuse("%s is %g, expected at least 0", name, (double)value);
 }
 
+void check_permutation(const int32_t* order, int heads, int count) {
+  std::vector<bool> seen(count);
+  for (int h = 0; h < heads; h++) {
+    seen.assign(count, false);
+    for (int i = 0; i < count; i++) {
+      const int32_t row = order[h * int64_t(count) + i];
+      if (row < 0 || row >= count) refuse("order[%d][%d] is %d, expected 0 to %d", h, i, row, count - 1);
+      if (seen[row]) refuse("order[%d][%d] is %d for the second time, expected a permutation", h, i, row);
+      seen[row] = true;
+    }
+  }
+}
+
 Tensor Arguments::read(const char* name, const svg_heads& heads_of, int32_t dtype, int heads, int rows, int dim) {
   return add_tensor(name, heads_of, dtype, heads, rows, dim, Use::kRead);
 }

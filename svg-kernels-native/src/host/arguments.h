@@ -27,6 +27,8 @@ void check_shape(int heads, int head_dim);
 void in_range(const char* name, int64_t value, int64_t least, int64_t most);
 void finite(const char* name, float value);
 void finite_at_least_0(const char* name, float value);
+/// Refuses an order that is not, for each head, a permutation of [0, count).
+void check_permutation(const int32_t* order, int heads, int count);
 
 /// The memory that a call reads and writes. Every registered piece is checked on its own (null, alignment, strides)
 /// and against the others: what is written must overlap nothing else.

@@ -31,10 +31,11 @@ class KeySource {
   }
 };
 
-/// Every key, or those on the query's side of the split.
+/// Every key of the head, or those on the query's side of the split.
 class DenseKeys : public KeySource {
  public:
-  DenseKeys(int q_rows, int k_rows, int split) : q_rows_(q_rows), k_rows_(k_rows), split_(split) {}
+  explicit DenseKeys(const svg_attention_dense_params& p)
+      : q_rows_(p.q_rows), k_rows_(p.k_rows), split_(p.split), k_lengths_(p.k_lengths) {}
 
   void add_tasks(int head, std::vector<Task>& tasks) const override {
     cut(tasks, head, 0, split_, 0);
@@ -42,11 +43,14 @@ class DenseKeys : public KeySource {
   }
   size_t max_ranges() const override { return 1; }
   void add_ranges(const Task& task, std::vector<Range>& ranges) const override {
-    ranges.push_back(task.group == 0 ? Range{0, split_} : Range{split_, k_rows_});
+    Range range = task.group == 0 ? Range{0, split_} : Range{split_, k_rows_};
+    if (k_lengths_ != nullptr) range.end = std::min(range.end, k_lengths_[task.head]);
+    if (range.begin < range.end) ranges.push_back(range);
   }
 
  private:
   const int32_t q_rows_, k_rows_, split_;
+  const int32_t* const k_lengths_;
 };
 
 /// SVG1's mask. The ranges of a task are exact but for the band's slanted edges, which positions cut.
@@ -207,8 +211,14 @@ int32_t svg_attention_dense(const svg_attention_dense_params* params, svg_stream
     }
     Arguments arguments;
     Attention attention = checked(p, arguments, p.q_rows, p.k_rows);
+    if (p.k_lengths != nullptr) arguments.read("k_lengths", p.k_lengths, p.heads);
     if (p.lse != nullptr) attention.lse = arguments.write("lse", p.lse, int64_t(p.heads) * p.q_rows);
-    attention.compute(DenseKeys(p.q_rows, p.k_rows, p.split));
+    for (int h = 0; h < p.heads && p.k_lengths != nullptr; h++) {
+      if (p.k_lengths[h] < 0 || p.k_lengths[h] > p.k_rows) {
+        refuse("k_lengths[%d] is %d, expected 0 to %d", h, p.k_lengths[h], p.k_rows);
+      }
+    }
+    attention.compute(DenseKeys(p));
   });
 }
 

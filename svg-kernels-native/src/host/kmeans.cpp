@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "../common/drawn_rows.h"
 #include "arguments.h"
 #include "buffer.h"
 #include "parallel.h"
@@ -86,10 +87,13 @@ class KMeans {
     for (int i = 0; i < omp_get_max_threads(); i++) workers_.emplace_back(p);
   }
 
+  /// Starts from rows.
   void initialise() {
     for (int head = 0; head < p_.heads; head++) {
+      const DrawnRows drawn(p_.seed, head, p_.rows);
       for (int j = 0; j < p_.clusters; j++) {
-        x_.read_row(head, p_.init_rows[int64_t(head) * p_.clusters + j], centroid(head, j));
+        const int row = p_.init_rows != nullptr ? p_.init_rows[int64_t(head) * p_.clusters + j] : drawn[j];
+        x_.read_row(head, row, centroid(head, j));
       }
     }
   }
@@ -195,6 +199,10 @@ int32_t svg_kmeans(const svg_kmeans_params* params, svg_stream) {
     in_range("clusters", p.clusters, 1, p.rows);
     at_least("iterations", p.iterations, 1);
     if (!(p.tolerance >= 0)) refuse("tolerance is %g, expected at least 0", double(p.tolerance));
+    if (p.init_rows != nullptr && p.draw_rows != 0) {
+      refuse("draw_rows is %d and init_rows %p, expected one of 0 and null", p.draw_rows,
+             static_cast<const void*>(p.init_rows));
+    }
     Arguments arguments;
     const Tensor x = arguments.read("x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
     arguments.write("centroids", p.centroids, int64_t(p.heads) * p.clusters * p.head_dim);
@@ -209,7 +217,7 @@ int32_t svg_kmeans(const svg_kmeans_params* params, svg_stream) {
       }
     }
     KMeans kmeans(p, x);
-    if (p.init_rows != nullptr) kmeans.initialise();
+    if (p.init_rows != nullptr || p.draw_rows != 0) kmeans.initialise();
     int done = 0;
     while (done < p.iterations) {
       done++;

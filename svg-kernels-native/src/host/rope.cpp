@@ -28,6 +28,14 @@ struct Rotation {
   }
 };
 
+std::vector<int32_t> inverse(const int32_t* order, int heads, int count) {
+  std::vector<int32_t> places(int64_t(heads) * count);
+  for (int h = 0; h < heads; h++) {
+    for (int i = 0; i < count; i++) places[h * int64_t(count) + order[h * int64_t(count) + i]] = i;
+  }
+  return places;
+}
+
 /// Checks what both functions share, but for x and out.
 template <class Params>
 Rotation rotation(const Params& p, Arguments& arguments) {
@@ -76,7 +84,16 @@ int32_t svg_norm_rope(const svg_norm_rope_params* params, svg_stream) {
     const Tensor x = arguments.read("x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
     const auto weight =
         arguments.read_weight("weight", p.weight, "weight_dtype", p.weight_dtype, p.heads, p.rows, p.head_dim, across);
-    const Tensor out = arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
+    in_range("permuted_rows", p.permuted_rows, 0, p.rows);
+    std::vector<int32_t> places;  // (heads, permuted_rows): the row of out that a row of x goes to
+    if (p.permuted_rows > 0) {
+      arguments.read("order", p.order, int64_t(p.heads) * p.permuted_rows);
+      check_permutation(p.order, p.heads, p.permuted_rows);
+      places = inverse(p.order, p.heads, p.permuted_rows);
+    }
+    const Tensor out = p.permuted_rows > 0
+                           ? arguments.write("out", p.out, p.dtype, p.heads, p.rows, p.head_dim)
+                           : arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.head_dim);
     ThreadRows scratch(p.head_dim, 2);
 #pragma omp parallel for schedule(static) if (worth_threads(int64_t(p.heads) * p.rows * p.head_dim))
     for (int row = 0; row < p.rows; row++) {
@@ -100,7 +117,8 @@ int32_t svg_norm_rope(const svg_norm_rope_params* params, svg_stream) {
           multiply(values, by, p.head_dim);
         }
         rotate.turn(row, values);
-        out.write_row(head, row, values);
+        const bool moves = row < p.permuted_rows;
+        out.write_row(head, moves ? places[head * int64_t(p.permuted_rows) + row] : row, values);
       }
     }
   });

@@ -10,19 +10,6 @@ int token_major(int row, int frames, int tokens_per_frame) {
   return row % tokens_per_frame * frames + row / tokens_per_frame;
 }
 
-void check_permutation(const int32_t* order, int heads, int count) {
-  std::vector<bool> seen(count);
-  for (int h = 0; h < heads; h++) {
-    seen.assign(count, false);
-    for (int i = 0; i < count; i++) {
-      const int32_t row = order[h * int64_t(count) + i];
-      if (row < 0 || row >= count) refuse("order[%d][%d] is %d, expected 0 to %d", h, i, row, count - 1);
-      if (seen[row]) refuse("order[%d][%d] is %d for the second time, expected a permutation", h, i, row);
-      seen[row] = true;
-    }
-  }
-}
-
 }  // namespace
 }  // namespace svg
 

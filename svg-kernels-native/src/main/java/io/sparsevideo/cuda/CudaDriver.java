@@ -64,7 +64,19 @@ public final class CudaDriver {
     try {
       return bind(absolute.toString(), SymbolLookup.libraryLookup(absolute, Arena.global()));
     } catch (IllegalArgumentException e) {
-      throw new CudaUnavailableException(List.of(absolute + ": it cannot be loaded as a library"));
+      throw new CudaUnavailableException(List.of(linkerMessage(absolute)));
+    }
+  }
+
+  /**
+   * Why the system's loader refuses a file, in its own words; the lookup that failed drops them.
+   */
+  private static String linkerMessage(Path file) {
+    try {
+      System.load(file.toString());
+      return file + ": the first attempt to load it failed, a second did not";
+    } catch (UnsatisfiedLinkError e) {
+      return e.getMessage();
     }
   }
 

@@ -16,11 +16,13 @@ import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import io.sparsevideo.kernels.ffi.svg_kmeans_params;
 import io.sparsevideo.kernels.ffi.svg_layer_norm_params;
 import io.sparsevideo.kernels.ffi.svg_norm_rope_params;
+import io.sparsevideo.kernels.ffi.svg_patchify_params;
 import io.sparsevideo.kernels.ffi.svg_permute_rows_params;
 import io.sparsevideo.kernels.ffi.svg_profile_heads_params;
 import io.sparsevideo.kernels.ffi.svg_rms_norm_params;
 import io.sparsevideo.kernels.ffi.svg_rope_params;
 import io.sparsevideo.kernels.ffi.svg_sort_labels_params;
+import io.sparsevideo.kernels.ffi.svg_timestep_embedding_params;
 import io.sparsevideo.kernels.ffi.svg_video_layout_params;
 import io.sparsevideo.kernels.ffi.svg_view;
 import java.lang.foreign.Arena;
@@ -118,8 +120,29 @@ public final class SvgKernels {
    */
   public void attentionDense(
       Heads q, Heads k, Heads v, Heads out, float scale, int split, MemorySegment lse) {
+    attentionDense(q, k, v, out, scale, split, null, lse);
+  }
+
+  /**
+   * The same with a length of the keys for every head, so that the rest may hold anything.
+   *
+   * @param kLengths (H), each 0 to Sk: no row of head h sees the keys from kLengths[h] on; or null
+   *     for all keys. A row that sees no key becomes zeros, its log-sum-exp -infinity
+   */
+  public void attentionDense(
+      Heads q,
+      Heads k,
+      Heads v,
+      Heads out,
+      float scale,
+      int split,
+      MemorySegment kLengths,
+      MemorySegment lse) {
     Call call = new Call(Function.ATTENTION_DENSE);
     call.attention(q, k, v, out);
+    if (kLengths != null) {
+      call.input("kLengths", kLengths, 4, q.heads());
+    }
     if (lse != null) {
       call.output("lse", lse, 4, q.heads(), q.rows());
     }
@@ -137,8 +160,9 @@ public final class SvgKernels {
       set(svg_attention_dense_params.k(p), k);
       set(svg_attention_dense_params.v(p), v);
       set(svg_attention_dense_params.out(p), out);
+      svg_attention_dense_params.k_lengths(p, orNull(kLengths));
       svg_attention_dense_params.lse(p, orNull(lse));
-      call.run(p, q, k, v, out, lse);
+      call.run(p, q, k, v, out, kLengths, lse);
     }
   }
 
@@ -357,6 +381,65 @@ public final class SvgKernels {
       MemorySegment labels,
       MemorySegment sizes,
       MemorySegment iterationsDone) {
+    kmeans(
+        x,
+        clusters,
+        iterations,
+        tolerance,
+        initRows,
+        0,
+        false,
+        centroids,
+        labels,
+        sizes,
+        iterationsDone);
+  }
+
+  /**
+   * k-means from distinct rows of each head that are drawn from a seed, otherwise like {@link
+   * #kmeans(Heads, int, int, float, MemorySegment, MemorySegment, MemorySegment, MemorySegment,
+   * MemorySegment)}. The draw runs where the kernels run; every library draws the same rows, which
+   * {@code svg_kernels.h} defines.
+   *
+   * @param seed all 64 bits count
+   * @param centroids (H, K, D) floats, written
+   */
+  public void kmeans(
+      Heads x,
+      int clusters,
+      int iterations,
+      float tolerance,
+      long seed,
+      MemorySegment centroids,
+      MemorySegment labels,
+      MemorySegment sizes,
+      MemorySegment iterationsDone) {
+    kmeans(
+        x,
+        clusters,
+        iterations,
+        tolerance,
+        null,
+        seed,
+        true,
+        centroids,
+        labels,
+        sizes,
+        iterationsDone);
+  }
+
+  private void kmeans(
+      Heads x,
+      int clusters,
+      int iterations,
+      float tolerance,
+      MemorySegment initRows,
+      long seed,
+      boolean drawRows,
+      MemorySegment centroids,
+      MemorySegment labels,
+      MemorySegment sizes,
+      MemorySegment iterationsDone) {
     Call call = new Call(Function.KMEANS);
     call.open("x", x.data());
     call.positive("clusters", clusters);
@@ -381,6 +464,8 @@ public final class SvgKernels {
       svg_kmeans_params.tolerance(p, tolerance);
       set(svg_kmeans_params.x(p), x);
       svg_kmeans_params.init_rows(p, orNull(initRows));
+      svg_kmeans_params.seed(p, seed);
+      svg_kmeans_params.draw_rows(p, drawRows ? 1 : 0);
       svg_kmeans_params.centroids(p, centroids);
       svg_kmeans_params.labels(p, labels);
       svg_kmeans_params.sizes(p, sizes);
@@ -709,10 +794,52 @@ public final class SvgKernels {
       int rotatedRows,
       MemorySegment cosTable,
       MemorySegment sinTable) {
+    normRope(
+        x,
+        out,
+        acrossHeads,
+        weight,
+        weightType,
+        epsilon,
+        pairs,
+        rotatedRows,
+        cosTable,
+        sinTable,
+        0,
+        null);
+  }
+
+  /**
+   * The same with {@link #permuteRows} behind it, still in one pass: {@code out[h][i]} is what
+   * becomes of {@code x[h][order[h][i]]}, turned by that row's angles. Rows from {@code
+   * permutedRows} on stay where they are.
+   *
+   * @param out (H, S, D), written; must not overlap {@code x} when rows are permuted
+   * @param permutedRows in [0, S]
+   * @param order (H, permutedRows) ints, a permutation for each head; ignored when nothing is
+   *     permuted
+   */
+  public void normRope(
+      Heads x,
+      Heads out,
+      boolean acrossHeads,
+      MemorySegment weight,
+      KernelType weightType,
+      float epsilon,
+      RopePairs pairs,
+      int rotatedRows,
+      MemorySegment cosTable,
+      MemorySegment sinTable,
+      int permutedRows,
+      MemorySegment order) {
     Call call = new Call(Function.NORM_ROPE);
     call.rows("x", x, "out", out);
     call.weight("weight", weight, weightType, acrossHeads ? x.heads() : 1, x.headDim());
     call.tables(x, rotatedRows, cosTable, sinTable);
+    call.notNegative("permutedRows", permutedRows);
+    if (permutedRows > 0) {
+      call.input("order", order, 4, x.heads(), permutedRows);
+    }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment p = svg_norm_rope_params.allocate(arena);
       svg_norm_rope_params.struct_size(p, (int) svg_norm_rope_params.sizeof());
@@ -730,7 +857,9 @@ public final class SvgKernels {
       svg_norm_rope_params.weight(p, orNull(weight));
       svg_norm_rope_params.cos_table(p, orNull(cosTable));
       svg_norm_rope_params.sin_table(p, orNull(sinTable));
-      call.run(p, x, out, weight, cosTable, sinTable);
+      svg_norm_rope_params.permuted_rows(p, permutedRows);
+      svg_norm_rope_params.order(p, orNull(order));
+      call.run(p, x, out, weight, cosTable, sinTable, order);
     }
   }
 
@@ -765,6 +894,100 @@ public final class SvgKernels {
       set(svg_activation_params.out(p), out);
       svg_activation_params.bias(p, orNull(bias));
       call.run(p, x, out, bias);
+    }
+  }
+
+  /**
+   * Sinusoidal embedding of timesteps: row r is sin(angle) for W / 2 frequencies, then cos of the
+   * same angles; the last column of an odd width W is 0. Frequency i is exp(−ln(maxPeriod) · i / (W
+   * / 2 − downscaleFreqShift)), its angle scale · timestep · frequency, in the public
+   * implementation's order of 32-bit operations (diffusers, {@code Timesteps}).
+   *
+   * @param timesteps (S) floats
+   * @param out (1, S, W), written; W at least 2
+   * @param flipSinToCos cosines first
+   * @param downscaleFreqShift less than W / 2
+   * @param scale factor of all angles
+   * @param maxPeriod above 0; 10,000 as a rule
+   */
+  public void timestepEmbedding(
+      MemorySegment timesteps,
+      Heads out,
+      boolean flipSinToCos,
+      float downscaleFreqShift,
+      float scale,
+      float maxPeriod) {
+    Call call = new Call(Function.TIMESTEP_EMBEDDING);
+    call.equal("out.heads", out.heads(), "the number expected", 1);
+    call.input("timesteps", timesteps, 4, out.rows());
+    call.open("out", out.data());
+    call.writable("out", out.data());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_timestep_embedding_params.allocate(arena);
+      svg_timestep_embedding_params.struct_size(p, (int) svg_timestep_embedding_params.sizeof());
+      svg_timestep_embedding_params.dtype(p, out.type().code());
+      svg_timestep_embedding_params.rows(p, out.rows());
+      svg_timestep_embedding_params.width(p, out.headDim());
+      svg_timestep_embedding_params.flip_sin_to_cos(p, flipSinToCos ? 1 : 0);
+      svg_timestep_embedding_params.downscale_freq_shift(p, downscaleFreqShift);
+      svg_timestep_embedding_params.scale(p, scale);
+      svg_timestep_embedding_params.max_period(p, maxPeriod);
+      svg_timestep_embedding_params.timesteps(p, timesteps);
+      set(svg_timestep_embedding_params.out(p), out);
+      call.run(p, timesteps, out);
+    }
+  }
+
+  /**
+   * Cuts a video into patches, one a token.
+   *
+   * @param video (C, F, height, width) of {@code tokens}' type, contiguous
+   * @param tokens (1, {@link PatchGrid#tokens}, {@link PatchGrid#elements}), written
+   * @param grid of patches
+   */
+  public void patchify(MemorySegment video, Heads tokens, PatchGrid grid) {
+    Call call = new Call(Function.PATCHIFY);
+    call.input("video", video, tokens.type().bytes(), grid.tokens(), grid.elements());
+    call.open("tokens", tokens.data());
+    call.writable("tokens", tokens.data());
+    movePatches(call, video, tokens, grid, false);
+  }
+
+  /**
+   * Puts a video together from its patches.
+   *
+   * @param tokens (1, {@link PatchGrid#tokens}, {@link PatchGrid#elements})
+   * @param video (C, F, height, width) of {@code tokens}' type, contiguous, written
+   * @param grid of patches
+   */
+  public void unpatchify(Heads tokens, MemorySegment video, PatchGrid grid) {
+    Call call = new Call(Function.PATCHIFY);
+    call.open("tokens", tokens.data());
+    call.output("video", video, tokens.type().bytes(), grid.tokens(), grid.elements());
+    movePatches(call, video, tokens, grid, true);
+  }
+
+  private void movePatches(
+      Call call, MemorySegment video, Heads tokens, PatchGrid grid, boolean inverse) {
+    call.equal("tokens.heads", tokens.heads(), "the number expected", 1);
+    call.equal("tokens.rows", tokens.rows(), "grid.tokens", grid.tokens());
+    call.equal("tokens.headDim", tokens.headDim(), "grid.elements", grid.elements());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_patchify_params.allocate(arena);
+      svg_patchify_params.struct_size(p, (int) svg_patchify_params.sizeof());
+      svg_patchify_params.dtype(p, tokens.type().code());
+      svg_patchify_params.channels(p, grid.channels());
+      svg_patchify_params.frames(p, grid.frames());
+      svg_patchify_params.height(p, grid.height());
+      svg_patchify_params.width(p, grid.width());
+      svg_patchify_params.patch_frames(p, grid.patchFrames());
+      svg_patchify_params.patch_height(p, grid.patchHeight());
+      svg_patchify_params.patch_width(p, grid.patchWidth());
+      svg_patchify_params.order(p, grid.order().code());
+      svg_patchify_params.inverse(p, inverse ? 1 : 0);
+      svg_patchify_params.video(p, video);
+      set(svg_patchify_params.tokens(p), tokens);
+      call.run(p, video, tokens);
     }
   }
 

@@ -2,6 +2,7 @@ package io.sparsevideo.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.sparsevideo.kernels.Tensors.Layout;
@@ -116,6 +117,52 @@ class AttentionDenseTest {
       for (int row = 0; row < rows; row++) {
         assertEquals(row >= split, Double.isNaN(Tensors.get(out, 0, row, 3)), "row " + row);
       }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"0", "60"})
+  void keysFromALengthOnAreNotSeen(int split) {
+    try (Arena arena = Arena.ofConfined()) {
+      int rows = 100;
+      int[] lengths = {100, 0, 1, 77};
+      Heads q = Tensors.random(arena, random, 1, KernelType.F32, Layout.TOKEN_MAJOR, 4, rows, 16);
+      Heads k = Tensors.random(arena, random, 1, KernelType.F32, Layout.TOKEN_MAJOR, 4, rows, 16);
+      Heads v = Tensors.random(arena, random, 1, KernelType.F32, Layout.HEAD_MAJOR, 4, rows, 16);
+      Reference.Mask mask = (h, i, j) -> i < split == j < split && j < lengths[h];
+      double[][][] expected = Reference.attention(q, k, v, 0.25f, mask);
+      for (int h = 0; h < 4; h++) {
+        for (int row = lengths[h]; row < rows; row++) {
+          Tensors.set(k, h, row, 3, Float.NaN);
+          Tensors.set(v, h, row, 3, Float.NaN);
+        }
+      }
+      Heads out = Tensors.allocate(arena, KernelType.F32, Layout.HEAD_MAJOR, 4, rows, 16);
+      MemorySegment lse = Tensors.words(arena, 4L * rows);
+
+      kernels.attentionDense(q, k, v, out, 0.25f, split, Tensors.ints(arena, lengths), lse);
+
+      Reference.assertClose(expected, out, 2e-6);
+      assertEquals(Float.NEGATIVE_INFINITY, Tensors.toFloats(lse)[rows]);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"-1", "101"})
+  void aLengthOutsideOfTheKeysIsRefused(int length) {
+    try (Arena arena = Arena.ofConfined()) {
+      Heads q = Tensors.random(arena, random, 1, KernelType.F32, Layout.HEAD_MAJOR, 2, 100, 16);
+      Heads out = Tensors.allocate(arena, KernelType.F32, Layout.HEAD_MAJOR, 2, 100, 16);
+      MemorySegment lengths = Tensors.ints(arena, 100, length);
+
+      KernelException refused =
+          assertThrows(
+              KernelException.class,
+              () -> kernels.attentionDense(q, q, q, out, 1, 0, lengths, null));
+
+      assertTrue(
+          refused.getMessage().contains("k_lengths[1] is " + length + ", expected 0 to 100"),
+          refused.getMessage());
     }
   }
 

@@ -206,6 +206,23 @@ class CudaKernelsTest {
           cosTable,
           sinTable);
       assertClose(expected, inPlace);
+
+      int[] order = Tensors.orders(random, heads, rotated);
+      out = output(type, heads, rows, dim);
+      kernels.normRope(
+          onDevice,
+          out,
+          across,
+          weights,
+          KernelType.F32,
+          EPSILON,
+          pairs,
+          rotated,
+          cosTable,
+          sinTable,
+          rotated,
+          device.upload(Tensors.ints(arena, order)));
+      assertClose(Reference.permute(expected, rotated, order), out);
     }
   }
 

@@ -133,6 +133,59 @@ class KMeansTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, 0",
+    "3, 2, 2, 7",
+    "2, 17, 17, -1",
+    "2, 1009, 100, 123456789012345",
+    "1, 70000, 9, 5"
+  })
+  void drawsDistinctRowsAsTheHeaderDefinesThem(int heads, int rows, int clusters, long seed) {
+    try (Arena arena = Arena.ofConfined()) {
+      Heads x = Tensors.allocate(arena, KernelType.F32, Layout.HEAD_MAJOR, heads, rows, 1);
+      for (int h = 0; h < heads; h++) {
+        for (int row = 0; row < rows; row++) {
+          Tensors.set(x, h, row, 0, row);
+        }
+      }
+      int[] drawn = new int[heads * clusters];
+      for (int h = 0; h < heads; h++) {
+        for (int j = 0; j < clusters; j++) {
+          drawn[h * clusters + j] = drawnRow(seed, h, rows, j);
+        }
+        int[] ofHead = Arrays.copyOfRange(drawn, h * clusters, (h + 1) * clusters);
+        assertEquals(clusters, Arrays.stream(ofHead).distinct().count());
+      }
+      Problem fromRows = new Problem(arena, heads, clusters, x);
+      fromRows.run(2, 0, drawn);
+      Problem fromSeed = new Problem(arena, heads, clusters, x);
+
+      fromSeed.run(2, 0, seed);
+
+      assertEquals(-1, fromRows.centroids.mismatch(fromSeed.centroids));
+      assertEquals(-1, fromRows.labels.mismatch(fromSeed.labels));
+    }
+  }
+
+  @Test
+  void everyRowIsDrawnEquallyOften() {
+    int rows = 100;
+    int clusters = 10;
+    int[] counts = new int[rows];
+    int draws = 3000;
+    for (int seed = 0; seed < draws; seed++) {
+      for (int j = 0; j < clusters; j++) {
+        counts[drawnRow(seed, seed % 3, rows, j)]++;
+      }
+    }
+    double expected = draws * clusters / (double) rows;
+    double chiSquared =
+        Arrays.stream(counts).mapToDouble(n -> (n - expected) * (n - expected) / expected).sum();
+    // 99 degrees of freedom: above 149 in one of a thousand cases.
+    assertEquals(true, chiSquared < 149, "chi squared " + chiSquared);
+  }
+
   @Test
   void everyRowMayBeACluster() {
     try (Arena arena = Arena.ofConfined()) {
@@ -204,6 +257,34 @@ class KMeansTest {
     }
   }
 
+  /** The j-th drawn row, as svg_kernels.h defines it. */
+  private static int drawnRow(long seed, int head, int rows, int j) {
+    long key = mix(seed + (head + 1) * 0x9e3779b97f4a7c15L);
+    int bits = 1;
+    while (1L << 2 * bits < rows) {
+      bits++;
+    }
+    long mask = (1L << bits) - 1;
+    long row = j;
+    do {
+      long left = row >> bits;
+      long right = row & mask;
+      for (long round = 0; round < 6; round++) {
+        long next = left ^ (mix(key ^ (round << 32 | right)) & mask);
+        left = right;
+        right = next;
+      }
+      row = left << bits | right;
+    } while (row >= rows);
+    return (int) row;
+  }
+
+  private static long mix(long x) {
+    x = (x ^ x >>> 30) * 0xbf58476d1ce4e5b9L;
+    x = (x ^ x >>> 27) * 0x94d049bb133111ebL;
+    return x ^ x >>> 31;
+  }
+
   private final class Problem {
     final Arena arena;
     final int clusters;
@@ -226,6 +307,10 @@ class KMeansTest {
     void run(int iterations, float tolerance, int[] initial) {
       MemorySegment rows = initial == null ? null : Tensors.ints(arena, initial);
       kernels.kmeans(x, clusters, iterations, tolerance, rows, centroids, labels, sizes, done);
+    }
+
+    void run(int iterations, float tolerance, long seed) {
+      kernels.kmeans(x, clusters, iterations, tolerance, seed, centroids, labels, sizes, done);
     }
 
     int[] labels(int head) {

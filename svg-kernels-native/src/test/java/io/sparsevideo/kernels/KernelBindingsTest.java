@@ -15,11 +15,13 @@ import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import io.sparsevideo.kernels.ffi.svg_kmeans_params;
 import io.sparsevideo.kernels.ffi.svg_layer_norm_params;
 import io.sparsevideo.kernels.ffi.svg_norm_rope_params;
+import io.sparsevideo.kernels.ffi.svg_patchify_params;
 import io.sparsevideo.kernels.ffi.svg_permute_rows_params;
 import io.sparsevideo.kernels.ffi.svg_profile_heads_params;
 import io.sparsevideo.kernels.ffi.svg_rms_norm_params;
 import io.sparsevideo.kernels.ffi.svg_rope_params;
 import io.sparsevideo.kernels.ffi.svg_sort_labels_params;
+import io.sparsevideo.kernels.ffi.svg_timestep_embedding_params;
 import io.sparsevideo.kernels.ffi.svg_video_layout_params;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -193,6 +195,7 @@ class KernelBindingsTest {
     kmeans.refuses(
         "init_rows[1][0] is 6, expected 0 to 5",
         p -> svg_kmeans_params.init_rows(p, ints(0, 1, 6, 0)));
+    kmeans.refuses("draw_rows is 1 and init_rows", p -> svg_kmeans_params.draw_rows(p, 1));
     kmeans.refuses("sizes is null", p -> svg_kmeans_params.sizes(p, MemorySegment.NULL));
   }
 
@@ -205,6 +208,39 @@ class KernelBindingsTest {
     blockMap.refuses("top_p is nan", p -> svg_block_map_params.top_p(p, Float.NaN));
     blockMap.refuses("top_p is -0.5", p -> svg_block_map_params.top_p(p, -0.5f));
     blockMap.refuses("k_sizes[0][2] is -1", p -> svg_block_map_params.k_sizes(p, ints(1, 1, -1)));
+  }
+
+  @Test
+  void patchesAndTimestepsRefuseBadParams() {
+    Kernel patches = patches();
+    patches.accepts(p -> {});
+    patches.refuses("channels is 0", p -> svg_patchify_params.channels(p, 0));
+    patches.refuses("patch_width is 0", p -> svg_patchify_params.patch_width(p, 0));
+    patches.refuses(
+        "height is 3, expected a multiple of patch_height 2",
+        p -> svg_patchify_params.height(p, 3));
+    patches.refuses("frames is -1", p -> svg_patchify_params.frames(p, -1));
+    patches.refuses("order is 3, expected 0 to 2", p -> svg_patchify_params.order(p, 3));
+    patches.refuses(
+        "the elements of a token are at least 80000", p -> svg_patchify_params.channels(p, 20000));
+    patches.refuses(
+        "the tokens are at least", p -> svg_patchify_params.frames(p, Integer.MAX_VALUE));
+    patches.refuses("video.data is null", p -> svg_patchify_params.video(p, MemorySegment.NULL));
+    patches.refuses(
+        "tokens.row_stride is 7", p -> svg_heads.row_stride(svg_patchify_params.tokens(p), 7));
+    patches.refuses("tokens at [", p -> svg_heads.data(svg_patchify_params.tokens(p), memory));
+
+    Kernel timesteps = timesteps();
+    timesteps.accepts(p -> {});
+    timesteps.refuses("rows is 0", p -> svg_timestep_embedding_params.rows(p, 0));
+    timesteps.refuses("width is 1", p -> svg_timestep_embedding_params.width(p, 1));
+    timesteps.refuses("dtype is 4", p -> svg_timestep_embedding_params.dtype(p, 4));
+    timesteps.refuses(
+        "timesteps is null", p -> svg_timestep_embedding_params.timesteps(p, MemorySegment.NULL));
+    timesteps.refuses("max_period is -1", p -> svg_timestep_embedding_params.max_period(p, -1));
+    timesteps.refuses(
+        "downscale_freq_shift is nan",
+        p -> svg_timestep_embedding_params.downscale_freq_shift(p, Float.NaN));
   }
 
   @Test
@@ -264,6 +300,9 @@ class KernelBindingsTest {
     both.refuses("epsilon is nan", p -> svg_norm_rope_params.epsilon(p, Float.NaN));
     both.refuses("weight_dtype is 9", p -> svg_norm_rope_params.weight_dtype(p, 9));
     both.refuses("pairs is -1", p -> svg_norm_rope_params.pairs(p, -1));
+    both.refuses(
+        "permuted_rows is 7, expected 0 to 6", p -> svg_norm_rope_params.permuted_rows(p, 7));
+    both.refuses("order is null", p -> svg_norm_rope_params.permuted_rows(p, ROWS));
   }
 
   @Test
@@ -593,6 +632,42 @@ class KernelBindingsTest {
           svg_activation_params.bias(p, memory);
           tensor(svg_activation_params.x(p), memory);
           tensor(svg_activation_params.out(p), output());
+          return p;
+        });
+  }
+
+  private Kernel patches() {
+    return new Kernel(
+        Function.PATCHIFY,
+        () -> {
+          MemorySegment p = svg_patchify_params.allocate(arena);
+          svg_patchify_params.struct_size(p, (int) p.byteSize());
+          svg_patchify_params.channels(p, 2);
+          svg_patchify_params.frames(p, 1);
+          svg_patchify_params.height(p, 4);
+          svg_patchify_params.width(p, 4);
+          svg_patchify_params.patch_frames(p, 1);
+          svg_patchify_params.patch_height(p, 2);
+          svg_patchify_params.patch_width(p, 2);
+          svg_patchify_params.video(p, memory);
+          svg_heads.data(svg_patchify_params.tokens(p), output());
+          svg_heads.row_stride(svg_patchify_params.tokens(p), 8);
+          return p;
+        });
+  }
+
+  private Kernel timesteps() {
+    return new Kernel(
+        Function.TIMESTEP_EMBEDDING,
+        () -> {
+          MemorySegment p = svg_timestep_embedding_params.allocate(arena);
+          svg_timestep_embedding_params.struct_size(p, (int) p.byteSize());
+          svg_timestep_embedding_params.rows(p, ROWS);
+          svg_timestep_embedding_params.width(p, DIM);
+          svg_timestep_embedding_params.scale(p, 1);
+          svg_timestep_embedding_params.max_period(p, 10000);
+          svg_timestep_embedding_params.timesteps(p, memory);
+          tensor(svg_timestep_embedding_params.out(p), output());
           return p;
         });
   }

@@ -173,6 +173,18 @@ final class Reference {
     }
   }
 
+  /** The first {@code permuted} rows in another order: row i of head h is x's row order[h][i]. */
+  static double[][][] permute(double[][][] x, int permuted, int[] order) {
+    double[][][] out = new double[x.length][][];
+    for (int h = 0; h < x.length; h++) {
+      out[h] = x[h].clone();
+      for (int i = 0; i < permuted; i++) {
+        out[h][i] = x[h][order[h * permuted + i]];
+      }
+    }
+    return out;
+  }
+
   /** activation(x + bias); the bias is a (1, 1, D) tensor or null. */
   static double[][][] activation(Heads x, Activation kind, Heads bias) {
     double[][][] out = Tensors.values(x);

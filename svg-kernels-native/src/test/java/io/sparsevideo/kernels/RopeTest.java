@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.sparsevideo.kernels.Tensors.Layout;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -120,6 +121,57 @@ class RopeTest {
     Reference.assertClose(expected, x, 1e-6);
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 2, 1, 1, F32, false, INTERLEAVED, HEAD_MAJOR, HEAD_MAJOR",
+    "3, 7, 10, 5, 7, F32, true, HALVES, TOKEN_MAJOR, HEAD_MAJOR",
+    "2, 129, 128, 129, 77, BF16, true, INTERLEAVED, TOKEN_MAJOR, HEAD_MAJOR",
+    "3, 11, 64, 6, 10, F16, false, INTERLEAVED, PADDED, TOKEN_MAJOR",
+    "5, 4100, 32, 4090, 4000, BF16, false, HALVES, TOKEN_MAJOR, HEAD_MAJOR",
+  })
+  void normRopeAndPermutation(
+      int heads,
+      int rows,
+      int dim,
+      int rotated,
+      int permuted,
+      KernelType type,
+      boolean across,
+      RopePairs pairs,
+      Layout from,
+      Layout to) {
+    Heads x = Tensors.random(arena, random, 1, type, from, heads, rows, dim);
+    Heads out = Tensors.allocate(arena, type, to, heads, rows, dim);
+    Tables tables = new Tables(rotated, dim);
+    int[] order = Tensors.orders(random, heads, permuted);
+
+    double[][][] expected = Reference.normRope(x, across, null, EPSILON);
+    Reference.rotate(expected, pairs, rotated, tables.cos(), tables.sin());
+    expected = Reference.permute(expected, permuted, order);
+    normRope(x, out, across, pairs, rotated, tables, permuted, Tensors.ints(arena, order));
+    Reference.assertClose(expected, out, 1e-6);
+  }
+
+  @Test
+  void ordersThatAreNoPermutationsAreRefused() {
+    Heads x = Tensors.random(arena, random, 1, KernelType.F32, Layout.HEAD_MAJOR, 2, 3, 8);
+    Heads out = Tensors.allocate(arena, KernelType.F32, Layout.HEAD_MAJOR, 2, 3, 8);
+    Tables tables = new Tables(3, 8);
+    MemorySegment order = Tensors.ints(arena, 0, 1, 2, 2, 0, 1);
+    RopePairs pairs = RopePairs.HALVES;
+    refuses("out at [", () -> normRope(x, x, true, pairs, 3, tables, 3, order));
+    refuses("permuted_rows is 4", () -> normRope(x, out, true, pairs, 3, tables, 4, words(8)));
+    refuses("permutedRows must be", () -> normRope(x, out, true, pairs, 3, tables, -1, order));
+    refuses("order is null", () -> normRope(x, out, true, pairs, 3, tables, 3, null));
+    refuses("order of shape [2, 3]", () -> normRope(x, out, true, pairs, 3, tables, 3, words(5)));
+    MemorySegment twice = Tensors.ints(arena, 0, 1, 2, 2, 0, 2);
+    refuses(
+        "order[1][2] is 2 for the second time",
+        () -> normRope(x, out, true, pairs, 3, tables, 3, twice));
+    MemorySegment beyond = Tensors.ints(arena, 0, 1, 3, 2, 0, 1);
+    refuses("order[0][2] is 3", () -> normRope(x, out, true, pairs, 3, tables, 3, beyond));
+  }
+
   @Test
   void withoutRotatedRowsThereAreNoTables() {
     Heads x = Tensors.random(arena, random, 1, KernelType.F32, Layout.HEAD_MAJOR, 2, 3, 8);
@@ -177,6 +229,34 @@ class RopeTest {
         3,
         tables.cos().data(),
         tables.sin().data());
+  }
+
+  private void normRope(
+      Heads x,
+      Heads out,
+      boolean across,
+      RopePairs pairs,
+      int rotated,
+      Tables tables,
+      int permuted,
+      MemorySegment order) {
+    kernels.normRope(
+        x,
+        out,
+        across,
+        null,
+        null,
+        EPSILON,
+        pairs,
+        rotated,
+        tables.cos().data(),
+        tables.sin().data(),
+        permuted,
+        order);
+  }
+
+  private MemorySegment words(int count) {
+    return Tensors.words(arena, count);
   }
 
   private static void refuses(String message, Executable action) {

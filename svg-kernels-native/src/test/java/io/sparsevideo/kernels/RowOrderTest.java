@@ -87,14 +87,7 @@ class RowOrderTest {
       Heads src = Tensors.random(arena, random, 1, type, layout, heads, rows, dim);
       Heads dst = Tensors.allocate(arena, type, Layout.HEAD_MAJOR, heads, rows, dim);
       Heads back = Tensors.allocate(arena, type, layout, heads, rows, dim);
-      int[] order = new int[heads * permuted];
-      for (int h = 0; h < heads; h++) {
-        for (int i = 0; i < permuted; i++) {
-          int j = random.nextInt(i + 1);
-          order[h * permuted + i] = order[h * permuted + j];
-          order[h * permuted + j] = i;
-        }
-      }
+      int[] order = Tensors.orders(random, heads, permuted);
       MemorySegment memory = Tensors.ints(arena, order);
 
       kernels.permuteRows(src, dst, permuted, memory, false);

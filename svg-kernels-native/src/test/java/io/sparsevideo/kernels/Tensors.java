@@ -96,6 +96,19 @@ final class Tensors {
     return arena.allocateFrom(ValueLayout.JAVA_FLOAT, values);
   }
 
+  /** A random permutation of [0, count) for each head. */
+  static int[] orders(Random random, int heads, int count) {
+    int[] order = new int[heads * count];
+    for (int h = 0; h < heads; h++) {
+      for (int i = 0; i < count; i++) {
+        int j = random.nextInt(i + 1);
+        order[h * count + i] = order[h * count + j];
+        order[h * count + j] = i;
+      }
+    }
+    return order;
+  }
+
   /** Memory for {@code count} 32-bit values. */
   static MemorySegment words(Arena arena, long count) {
     return arena.allocate(ValueLayout.JAVA_INT, count);

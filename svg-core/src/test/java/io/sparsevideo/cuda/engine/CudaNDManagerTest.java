@@ -236,9 +236,7 @@ class CudaNDManagerTest {
 
   @Test
   void arraysGoToTheCpuAndBack() {
-    assumeTrue(
-        getClass().getResource("/native/lib/pytorch.properties") != null,
-        "needs the natives of DJL's PyTorch engine");
+    TestEngine.assumePyTorch();
     float[] values = {1, -2, 3.5f};
     NDArray onCpu = manager.create(values).toDevice(Device.cpu(), true);
     assertEquals("PyTorch", onCpu.getManager().getEngine().getEngineName());

@@ -27,6 +27,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     svg_heads k;
  *     svg_heads v;
  *     svg_heads out;
+ *     const int32_t *k_lengths;
  *     float *lse;
  * }
  * }
@@ -50,6 +51,7 @@ public class svg_attention_dense_params {
         svg_heads.layout().withName("k"),
         svg_heads.layout().withName("v"),
         svg_heads.layout().withName("out"),
+        svg_kernels_h.C_POINTER.withName("k_lengths"),
         svg_kernels_h.C_POINTER.withName("lse")
     ).withName("svg_attention_dense_params");
 
@@ -586,6 +588,50 @@ public class svg_attention_dense_params {
      */
     public static void out(MemorySegment struct, MemorySegment fieldValue) {
         MemorySegment.copy(fieldValue, 0L, struct, out$OFFSET, out$LAYOUT.byteSize());
+    }
+
+    private static final AddressLayout k_lengths$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("k_lengths"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const int32_t *k_lengths
+     * }
+     */
+    public static final AddressLayout k_lengths$layout() {
+        return k_lengths$LAYOUT;
+    }
+
+    private static final long k_lengths$OFFSET = $LAYOUT.byteOffset(groupElement("k_lengths"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const int32_t *k_lengths
+     * }
+     */
+    public static final long k_lengths$offset() {
+        return k_lengths$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const int32_t *k_lengths
+     * }
+     */
+    public static MemorySegment k_lengths(MemorySegment struct) {
+        return struct.get(k_lengths$LAYOUT, k_lengths$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const int32_t *k_lengths
+     * }
+     */
+    public static void k_lengths(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(k_lengths$LAYOUT, k_lengths$OFFSET, fieldValue);
     }
 
     private static final AddressLayout lse$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("lse"));

@@ -23,10 +23,10 @@ public class svg_kernels_h extends svg_kernels_h$shared {
     static final SymbolLookup SYMBOL_LOOKUP = SymbolLookup.loaderLookup()
             .or(Linker.nativeLinker().defaultLookup());
 
-    private static final int SVG_ABI_VERSION = (int)1L;
+    private static final int SVG_ABI_VERSION = (int)2L;
     /**
      * {@snippet lang=c :
-     * #define SVG_ABI_VERSION 1
+     * #define SVG_ABI_VERSION 2
      * }
      */
     public static int SVG_ABI_VERSION() {
@@ -166,6 +166,33 @@ public class svg_kernels_h extends svg_kernels_h$shared {
      */
     public static int SVG_SILU() {
         return SVG_SILU;
+    }
+    private static final int SVG_PATCH_CTHW = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_patch_order.SVG_PATCH_CTHW = 0
+     * }
+     */
+    public static int SVG_PATCH_CTHW() {
+        return SVG_PATCH_CTHW;
+    }
+    private static final int SVG_PATCH_THWC = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_patch_order.SVG_PATCH_THWC = 1
+     * }
+     */
+    public static int SVG_PATCH_THWC() {
+        return SVG_PATCH_THWC;
+    }
+    private static final int SVG_PATCH_HWTC = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_patch_order.SVG_PATCH_HWTC = 2
+     * }
+     */
+    public static int SVG_PATCH_HWTC() {
+        return SVG_PATCH_HWTC;
     }
     private static final int SVG_ADD = (int)0L;
     /**

@@ -25,6 +25,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     float tolerance;
  *     svg_heads x;
  *     const int32_t *init_rows;
+ *     uint64_t seed;
+ *     int32_t draw_rows;
  *     float *centroids;
  *     int32_t *labels;
  *     int32_t *sizes;
@@ -49,6 +51,9 @@ public class svg_kmeans_params {
         svg_kernels_h.C_FLOAT.withName("tolerance"),
         svg_heads.layout().withName("x"),
         svg_kernels_h.C_POINTER.withName("init_rows"),
+        svg_kernels_h.C_LONG.withName("seed"),
+        svg_kernels_h.C_INT.withName("draw_rows"),
+        MemoryLayout.paddingLayout(4),
         svg_kernels_h.C_POINTER.withName("centroids"),
         svg_kernels_h.C_POINTER.withName("labels"),
         svg_kernels_h.C_POINTER.withName("sizes"),
@@ -500,6 +505,94 @@ public class svg_kmeans_params {
      */
     public static void init_rows(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(init_rows$LAYOUT, init_rows$OFFSET, fieldValue);
+    }
+
+    private static final OfLong seed$LAYOUT = (OfLong)$LAYOUT.select(groupElement("seed"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * uint64_t seed
+     * }
+     */
+    public static final OfLong seed$layout() {
+        return seed$LAYOUT;
+    }
+
+    private static final long seed$OFFSET = $LAYOUT.byteOffset(groupElement("seed"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * uint64_t seed
+     * }
+     */
+    public static final long seed$offset() {
+        return seed$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * uint64_t seed
+     * }
+     */
+    public static long seed(MemorySegment struct) {
+        return struct.get(seed$LAYOUT, seed$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * uint64_t seed
+     * }
+     */
+    public static void seed(MemorySegment struct, long fieldValue) {
+        struct.set(seed$LAYOUT, seed$OFFSET, fieldValue);
+    }
+
+    private static final OfInt draw_rows$LAYOUT = (OfInt)$LAYOUT.select(groupElement("draw_rows"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t draw_rows
+     * }
+     */
+    public static final OfInt draw_rows$layout() {
+        return draw_rows$LAYOUT;
+    }
+
+    private static final long draw_rows$OFFSET = $LAYOUT.byteOffset(groupElement("draw_rows"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t draw_rows
+     * }
+     */
+    public static final long draw_rows$offset() {
+        return draw_rows$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t draw_rows
+     * }
+     */
+    public static int draw_rows(MemorySegment struct) {
+        return struct.get(draw_rows$LAYOUT, draw_rows$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t draw_rows
+     * }
+     */
+    public static void draw_rows(MemorySegment struct, int fieldValue) {
+        struct.set(draw_rows$LAYOUT, draw_rows$OFFSET, fieldValue);
     }
 
     private static final AddressLayout centroids$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("centroids"));

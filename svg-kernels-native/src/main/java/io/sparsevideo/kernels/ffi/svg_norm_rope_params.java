@@ -30,6 +30,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     const void *weight;
  *     const float *cos_table;
  *     const float *sin_table;
+ *     int32_t permuted_rows;
+ *     const int32_t *order;
  * }
  * }
  */
@@ -54,7 +56,10 @@ public class svg_norm_rope_params {
         svg_heads.layout().withName("out"),
         svg_kernels_h.C_POINTER.withName("weight"),
         svg_kernels_h.C_POINTER.withName("cos_table"),
-        svg_kernels_h.C_POINTER.withName("sin_table")
+        svg_kernels_h.C_POINTER.withName("sin_table"),
+        svg_kernels_h.C_INT.withName("permuted_rows"),
+        MemoryLayout.paddingLayout(4),
+        svg_kernels_h.C_POINTER.withName("order")
     ).withName("svg_norm_rope_params");
 
     /**
@@ -722,6 +727,94 @@ public class svg_norm_rope_params {
      */
     public static void sin_table(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(sin_table$LAYOUT, sin_table$OFFSET, fieldValue);
+    }
+
+    private static final OfInt permuted_rows$LAYOUT = (OfInt)$LAYOUT.select(groupElement("permuted_rows"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t permuted_rows
+     * }
+     */
+    public static final OfInt permuted_rows$layout() {
+        return permuted_rows$LAYOUT;
+    }
+
+    private static final long permuted_rows$OFFSET = $LAYOUT.byteOffset(groupElement("permuted_rows"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t permuted_rows
+     * }
+     */
+    public static final long permuted_rows$offset() {
+        return permuted_rows$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t permuted_rows
+     * }
+     */
+    public static int permuted_rows(MemorySegment struct) {
+        return struct.get(permuted_rows$LAYOUT, permuted_rows$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t permuted_rows
+     * }
+     */
+    public static void permuted_rows(MemorySegment struct, int fieldValue) {
+        struct.set(permuted_rows$LAYOUT, permuted_rows$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout order$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("order"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const int32_t *order
+     * }
+     */
+    public static final AddressLayout order$layout() {
+        return order$LAYOUT;
+    }
+
+    private static final long order$OFFSET = $LAYOUT.byteOffset(groupElement("order"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const int32_t *order
+     * }
+     */
+    public static final long order$offset() {
+        return order$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const int32_t *order
+     * }
+     */
+    public static MemorySegment order(MemorySegment struct) {
+        return struct.get(order$LAYOUT, order$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const int32_t *order
+     * }
+     */
+    public static void order(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(order$LAYOUT, order$OFFSET, fieldValue);
     }
 
     /**

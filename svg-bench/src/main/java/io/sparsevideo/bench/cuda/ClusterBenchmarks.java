@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import io.sparsevideo.kernels.Heads;
 import java.lang.foreign.MemorySegment;

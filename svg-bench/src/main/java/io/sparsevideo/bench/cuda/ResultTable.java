@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import io.sparsevideo.cuda.CudaDevice;
 import io.sparsevideo.cuda.CudaDriver;
@@ -59,6 +59,9 @@ public final class Main implements Callable<Integer> {
           RowBenchmarks.Silu.class,
           RopeBenchmarks.Rope.class,
           RopeBenchmarks.NormRope.class,
+          InputBenchmarks.Patchify.class,
+          InputBenchmarks.Unpatchify.class,
+          InputBenchmarks.TimestepEmbedding.class,
           AttentionBenchmarks.Dense.class,
           AttentionBenchmarks.Band.class,
           AttentionBenchmarks.Blocks.class,
@@ -117,7 +120,17 @@ public final class Main implements Callable<Integer> {
   private Main() {}
 
   public static void main(String[] arguments) {
-    System.exit(new CommandLine(new Main()).execute(arguments));
+    CommandLine bench =
+        new CommandLine(new Main())
+            .setExecutionExceptionHandler(
+                (e, command, parsed) -> {
+                  if (!(e instanceof IOException)) {
+                    throw e;
+                  }
+                  command.getErr().println("svg-bench: " + e.getMessage());
+                  return 1;
+                });
+    System.exit(bench.execute(arguments));
   }
 
   @Override
@@ -133,9 +146,10 @@ public final class Main implements Callable<Integer> {
     }
     CudaDevice device;
     try {
-      device = CudaDriver.load().device(0);
+      CudaDriver driver = CudaDriver.load();
+      device = driver.device(0);
       System.out.printf(
-          "%s, %s%n%s%n", device, CudaDriver.load(), KernelLibrary.load(KernelLibrary.Kind.CUDA));
+          "%s, %s%n%s%n", device, driver, KernelLibrary.load(KernelLibrary.Kind.CUDA));
     } catch (CudaUnavailableException | KernelLoadException e) {
       System.err.println("svg-bench: " + e.getMessage());
       return 1;

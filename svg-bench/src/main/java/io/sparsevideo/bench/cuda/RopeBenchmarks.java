@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelType;
@@ -73,9 +73,12 @@ public final class RopeBenchmarks {
   public static class NormRope extends GpuBenchmark {
     @Param({
       "heads=40 tokens=75600 dim=128 dtype=bf16",
+      "heads=40 tokens=75600 dim=128 permuted=true dtype=bf16",
       "heads=40 tokens=75600 dim=128 across_heads=true dtype=bf16",
+      "heads=40 tokens=75600 dim=128 across_heads=true permuted=true dtype=bf16",
       "heads=128 tokens=16384 dim=64 dtype=bf16",
-      "heads=3 tokens=1008 dim=64 dtype=bf16"
+      "heads=3 tokens=1008 dim=64 dtype=bf16",
+      "heads=3 tokens=1008 dim=64 permuted=true dtype=bf16"
     })
     public String sizes;
 
@@ -84,6 +87,8 @@ public final class RopeBenchmarks {
     private MemorySegment weight;
     private MemorySegment cos;
     private MemorySegment sin;
+    private int permuted;
+    private MemorySegment order;
 
     @Override
     String shape() {
@@ -104,6 +109,8 @@ public final class RopeBenchmarks {
       weight = normal(1, shape.flag("across_heads") ? heads : 1, dim).data();
       cos = normalFloats(tokens * dim / 2);
       sin = normalFloats(tokens * dim / 2);
+      permuted = shape.flag("permuted") ? tokens : 0;
+      order = shape.flag("permuted") ? permutations(heads, tokens) : null;
     }
 
     @Override
@@ -119,12 +126,15 @@ public final class RopeBenchmarks {
               RopePairs.INTERLEAVED,
               shape.size("tokens"),
               cos,
-              sin);
+              sin,
+              permuted,
+              order);
     }
 
     @Override
     double bytes() {
-      return 2.0 * in.getFirst().data().byteSize() + cos.byteSize() + sin.byteSize();
+      double indices = order == null ? 0 : order.byteSize();
+      return 2.0 * in.getFirst().data().byteSize() + cos.byteSize() + sin.byteSize() + indices;
     }
 
     @Benchmark

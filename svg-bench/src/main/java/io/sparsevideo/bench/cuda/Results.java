@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;

@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import java.lang.foreign.MemorySegment;
 import org.openjdk.jmh.annotations.Benchmark;

@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import io.sparsevideo.kernels.Activation;
 import io.sparsevideo.kernels.Heads;
@@ -99,6 +99,10 @@ public final class RowBenchmarks {
       "tokens=524288 width=128 dtype=bf16",
       "tokens=262144 width=256 dtype=bf16",
       "tokens=75600 width=5120 dtype=bf16",
+      "tokens=2097152 width=32 affine=true dtype=bf16",
+      "tokens=1048576 width=64 affine=true dtype=bf16",
+      "tokens=524288 width=128 affine=true dtype=bf16",
+      "tokens=262144 width=256 affine=true dtype=bf16",
       "tokens=75600 width=5120 affine=true dtype=bf16",
       "tokens=2097152 width=32 modulated=true dtype=bf16",
       "tokens=1048576 width=64 modulated=true dtype=bf16",

@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import io.sparsevideo.cuda.CudaEvent;
 import io.sparsevideo.cuda.CudaGraph;
@@ -226,6 +226,19 @@ public abstract class GpuBenchmark {
 
   final MemorySegment ints(int... values) {
     return upload(MemorySegment.ofArray(values));
+  }
+
+  /** A random order of the rows for every head. */
+  final MemorySegment permutations(int heads, int rows) {
+    int[] order = new int[heads * rows];
+    for (int h = 0; h < heads; h++) {
+      for (int i = 0; i < rows; i++) {
+        int other = random.nextInt(i + 1);
+        order[h * rows + i] = order[h * rows + other];
+        order[h * rows + other] = i;
+      }
+    }
+    return ints(order);
   }
 
   /** A copy of host memory. */

@@ -1,11 +1,10 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.VideoLayout;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.OperationsPerInvocation;
 import org.openjdk.jmh.annotations.Param;
@@ -36,19 +35,7 @@ public final class OrderBenchmarks {
     void prepare() {
       src = normal(shape.size("heads"), shape.size("tokens"), shape.size("dim"));
       dst = normal(shape.size("heads"), shape.size("tokens"), shape.size("dim"));
-      order = ints(permutations(random, src.heads(), src.rows()));
-    }
-
-    private static int[] permutations(Random random, int heads, int rows) {
-      int[] order = new int[heads * rows];
-      for (int h = 0; h < heads; h++) {
-        for (int i = 0; i < rows; i++) {
-          int other = random.nextInt(i + 1);
-          order[h * rows + i] = order[h * rows + other];
-          order[h * rows + other] = i;
-        }
-      }
-      return order;
+      order = permutations(src.heads(), src.rows());
     }
 
     @Override

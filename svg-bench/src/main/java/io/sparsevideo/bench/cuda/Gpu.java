@@ -1,4 +1,4 @@
-package io.sparsevideo.bench;
+package io.sparsevideo.bench.cuda;
 
 import io.sparsevideo.cuda.CudaContext;
 import io.sparsevideo.cuda.CudaDevice;
