@@ -22,6 +22,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.Charset;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
@@ -125,11 +126,13 @@ public final class CudaNDArray extends NDArrayAdapter {
   @Override
   public void tempAttach(NDManager manager) {
     requireOpen();
-    CudaNDManager target = sameDevice("tempAttach", manager);
-    NDManager original = this.manager;
-    target.tempAttachInternal(original, uid, this);
-    original.detachInternal(uid);
-    moveTo(target);
+    if (manager != this.manager) {
+      CudaNDManager target = sameDevice("tempAttach", manager);
+      NDManager original = this.manager;
+      target.tempAttachInternal(original, uid, this);
+      original.detachInternal(uid);
+      moveTo(target);
+    }
   }
 
   @Override
@@ -261,9 +264,8 @@ public final class CudaNDArray extends NDArrayAdapter {
 
   @Override
   public CudaNDArray duplicate() {
-    CudaNDArray copy = like(getShape(), dataType);
+    CudaNDArray copy = getManager().create(getShape(), dataType, this::copyTo);
     copy.setName(getName());
-    copyTo(copy);
     return copy;
   }
 
@@ -283,9 +285,14 @@ public final class CudaNDArray extends NDArrayAdapter {
       throw Unsupported.operation("toDevice of BFLOAT16 to " + device + " without toType before");
     }
     NDArray array = getManager().elsewhere(device).create(getShape(), dataType);
-    array.setName(getName());
-    copyTo(array);
-    return array;
+    try {
+      array.setName(getName());
+      copyTo(array);
+      return array;
+    } catch (RuntimeException e) {
+      array.close();
+      throw e;
+    }
   }
 
   /** Among the floating-point types, rounding to nearest, ties to even. */
@@ -296,8 +303,12 @@ public final class CudaNDArray extends NDArrayAdapter {
     }
     KernelType from = Elements.kernelType("toType(" + type.name() + ")", dataType);
     KernelType to = Elements.kernelType("toType from " + dataType.name(), type);
-    CudaNDArray result = like(shape, type);
+    CudaNDArray result = getManager().create(shape, type, target -> castTo(target, from, to));
     result.setName(getName());
+    return result;
+  }
+
+  private void castTo(CudaNDArray result, KernelType from, KernelType to) {
     for (long start = 0; start < size(); start += CAST_ELEMENTS) {
       long count = Math.min(CAST_ELEMENTS, size() - start);
       int width = (int) Math.min(Long.lowestOneBit(count), 4096); // aligned rows of any width do
@@ -313,12 +324,6 @@ public final class CudaNDArray extends NDArrayAdapter {
               null,
               null);
     }
-    return result;
-  }
-
-  /** Uninitialised, of this array's manager. */
-  private CudaNDArray like(Shape shape, DataType type) {
-    return getManager().create(shape, type);
   }
 
   // Views
@@ -398,8 +403,11 @@ public final class CudaNDArray extends NDArrayAdapter {
     if (Shapes.isContiguous(sizes, strides) || slice.getShape().size() == 0) {
       return view(owner, firstOf(slice), slice.getSqueezedShape());
     }
-    CudaNDArray copy = owner.create(slice.getSqueezedShape(), dataType);
-    return copy.filledFrom(this, elements(sizes, strides, firstOf(slice)), copy.elements(sizes, 0));
+    return owner.create(
+        slice.getSqueezedShape(),
+        dataType,
+        copy ->
+            copy.copyFrom(this, elements(sizes, strides, firstOf(slice)), copy.elements(sizes, 0)));
   }
 
   private NDIndexFullSlice slice(String operation, NDIndex index) {
@@ -434,15 +442,9 @@ public final class CudaNDArray extends NDArrayAdapter {
     return elements(sizes, Shapes.strides(sizes), first);
   }
 
-  /** Copies between views; closes this new array when that fails. */
-  private CudaNDArray filledFrom(CudaNDArray source, View from, View to) {
-    try {
-      after(() -> queue().kernels().copy(from, to), source);
-      return this;
-    } catch (RuntimeException e) {
-      close();
-      throw e;
-    }
+  /** Copies elements of another array to elements of this one. */
+  private void copyFrom(CudaNDArray source, View from, View to) {
+    after(() -> queue().kernels().copy(from, to), source);
   }
 
   /** Puts work on this array's stream that also uses arrays that may be on others. */
@@ -488,23 +490,27 @@ public final class CudaNDArray extends NDArrayAdapter {
     }
     long[] strides = Shapes.strides(shape.getShape());
     long[] sizes = Arrays.stream(from).mapToLong(shape::get).toArray();
-    CudaNDArray copy = like(new Shape(sizes), dataType);
-    if (size() == 0) {
-      return copy;
-    }
     long[] turned = Arrays.stream(from).mapToLong(d -> strides[d]).toArray();
-    return copy.filledFrom(this, elements(sizes, turned, 0), copy.elements(sizes, 0));
+    return relaid(new Shape(sizes), turned);
   }
 
   @Override
   public CudaNDArray broadcast(Shape wanted) {
-    long[] strides = Shapes.broadcastStrides(getShape(), wanted);
-    CudaNDArray copy = like(wanted, dataType);
-    if (wanted.size() == 0) {
-      return copy;
-    }
-    long[] sizes = wanted.getShape();
-    return copy.filledFrom(this, elements(sizes, strides, 0), copy.elements(sizes, 0));
+    return relaid(wanted, Shapes.broadcastStrides(getShape(), wanted));
+  }
+
+  /** A copy of another shape, whose elements are found with strides in this array. */
+  private CudaNDArray relaid(Shape wanted, long[] strides) {
+    return getManager()
+        .create(
+            wanted,
+            dataType,
+            copy -> {
+              if (wanted.size() > 0) {
+                long[] sizes = wanted.getShape();
+                copy.copyFrom(this, elements(sizes, strides, 0), copy.elements(sizes, 0));
+              }
+            });
   }
 
   /** Equal parts; along the first axis they are views. */
@@ -559,19 +565,21 @@ public final class CudaNDArray extends NDArrayAdapter {
                     Shapes.text(array.getShape(), array.getDataType())));
       }
     }
-    CudaNDArray result = like(new Shape(sizes), dataType);
-    long[] strides = Shapes.strides(sizes);
+    return getManager().create(new Shape(sizes), dataType, result -> result.setSlices(all, along));
+  }
+
+  /** Writes arrays into this one, one behind the other along an axis. */
+  private void setSlices(NDList arrays, int along) {
+    long[] strides = Shapes.strides(shape.getShape());
     long at = 0;
-    for (NDArray array : all) {
+    for (NDArray array : arrays) {
       CudaNDArray part = sameDevice("concat", array);
       if (part.size() > 0) {
-        long[] shapeOfPart = part.shape.getShape();
-        View to = result.elements(shapeOfPart, strides, at * strides[along]);
-        result.filledFrom(part, part.elements(shapeOfPart, 0), to);
+        long[] sizes = part.shape.getShape();
+        copyFrom(part, part.elements(sizes, 0), elements(sizes, strides, at * strides[along]));
       }
       at += part.shape.get(along);
     }
-    return result;
   }
 
   /** This array and the others as slices of a new axis. */
@@ -602,7 +610,7 @@ public final class CudaNDArray extends NDArrayAdapter {
   @Override
   public void set(NDIndex index, Number value) {
     NDIndexFullSlice slice = slice("set", index);
-    try (CudaNDArray one = like(new Shape(), dataType)) {
+    try (CudaNDArray one = getManager().create(new Shape(), dataType)) {
       one.fill(value.doubleValue());
       write(slice, one, new long[slice.getSqueezedShape().dimension()]);
     }
@@ -643,8 +651,7 @@ public final class CudaNDArray extends NDArrayAdapter {
       strides[d] = squeezed ? 0 : squeezedStrides[next++];
     }
     View to = elements(sizes, sliceStrides(slice), firstOf(slice));
-    View from = source.elements(sizes, strides, 0);
-    after(() -> queue().kernels().copy(from, to), source);
+    copyFrom(source, source.elements(sizes, strides, 0), to);
   }
 
   /** Sets every element. */
@@ -680,45 +687,42 @@ public final class CudaNDArray extends NDArrayAdapter {
       throw new IllegalArgumentException(
           "%s of %s in place with %s, which would grow it".formatted(name, shape, y.shape));
     }
-    DataType type = inPlace || xType == yType ? dataType : DataType.FLOAT32;
-    CudaNDArray out = inPlace ? this : like(wanted, type);
-    if (wanted.size() == 0) {
-      return out;
-    }
-    long[] sizes = wanted.getShape();
-    View x = elements(sizes, Shapes.broadcastStrides(shape, wanted), 0);
-    View by = y.elements(sizes, Shapes.broadcastStrides(y.shape, wanted), 0);
-    KernelType outType = Elements.kernelType(name, type);
-    return out.computed(
-        inPlace,
-        () ->
-            queue().kernels().elementwise(op, x, xType, by, yType, out.elements(sizes, 0), outType),
-        y);
+    Consumer<CudaNDArray> compute =
+        out -> {
+          if (wanted.size() == 0) {
+            return;
+          }
+          long[] sizes = wanted.getShape();
+          View x = elements(sizes, Shapes.broadcastStrides(shape, wanted), 0);
+          View by = y.elements(sizes, Shapes.broadcastStrides(y.shape, wanted), 0);
+          View to = out.elements(sizes, 0);
+          KernelType outType = Elements.kernelType(name, out.dataType);
+          after(() -> queue().kernels().elementwise(op, x, xType, by, yType, to, outType), y);
+        };
+    return into(inPlace, wanted, xType == yType ? dataType : DataType.FLOAT32, compute);
   }
 
   private CudaNDArray combine(String name, Elementwise op, Number scalar, boolean inPlace) {
     KernelType type = Elements.kernelType(name, getDataType());
-    CudaNDArray out = inPlace ? this : like(shape, dataType);
-    if (size() == 0) {
-      return out;
-    }
-    View x = elements(new long[] {size()}, 0);
-    View to = out.elements(new long[] {size()}, 0);
-    return out.computed(
-        inPlace, () -> queue().kernels().elementwise(op, x, type, scalar.floatValue(), to, type));
+    Consumer<CudaNDArray> compute =
+        out -> {
+          if (size() > 0) {
+            View x = elements(new long[] {size()}, 0);
+            View to = out.elements(new long[] {size()}, 0);
+            queue().kernels().elementwise(op, x, type, scalar.floatValue(), to, type);
+          }
+        };
+    return into(inPlace, shape, dataType, compute);
   }
 
-  /** Runs the work that writes this array, which is closed when that fails unless it was there. */
-  private CudaNDArray computed(boolean wasThere, Runnable work, CudaNDArray... others) {
-    try {
-      after(work, others);
-      return this;
-    } catch (RuntimeException e) {
-      if (!wasThere) {
-        close();
-      }
-      throw e;
+  /** Computes this array in place, or a new one. */
+  private CudaNDArray into(
+      boolean inPlace, Shape shape, DataType type, Consumer<CudaNDArray> compute) {
+    if (!inPlace) {
+      return getManager().create(shape, type, compute);
     }
+    compute.accept(this);
+    return this;
   }
 
   @Override

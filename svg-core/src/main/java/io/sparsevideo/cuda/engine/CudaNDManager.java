@@ -180,7 +180,7 @@ public final class CudaNDManager extends BaseNDManager {
   }
 
   /** A new array that is freed when filling it fails. */
-  private CudaNDArray allocate(Shape shape, DataType type, Consumer<CudaNDArray> fill) {
+  CudaNDArray create(Shape shape, DataType type, Consumer<CudaNDArray> fill) {
     CudaNDArray array = allocate(shape, type);
     try {
       fill.accept(array);
@@ -203,7 +203,7 @@ public final class CudaNDManager extends BaseNDManager {
    */
   @Override
   public CudaNDArray create(Buffer data, Shape shape, DataType type) {
-    return allocate(shape, type, array -> array.set(data));
+    return create(shape, type, array -> array.set(data));
   }
 
   /**
@@ -212,7 +212,7 @@ public final class CudaNDManager extends BaseNDManager {
    * @param data the shape's elements, row-major, little endian
    */
   public CudaNDArray create(MemorySegment data, Shape shape, DataType type) {
-    return allocate(shape, type, array -> array.set(data));
+    return create(shape, type, array -> array.set(data));
   }
 
   @Override
@@ -227,7 +227,7 @@ public final class CudaNDManager extends BaseNDManager {
 
   @Override
   public CudaNDArray full(Shape shape, float value, DataType type) {
-    return allocate(shape, type, array -> array.fill(value));
+    return create(shape, type, array -> array.fill(value));
   }
 
   @Override

@@ -141,6 +141,8 @@ class CudaNDManagerTest {
   void lentArraysReturn() {
     NDArray array = manager.ones(SHAPE);
     NDManager borrower = manager.newSubManager();
+    array.tempAttach(manager);
+    array.tempAttach(borrower);
     array.tempAttach(borrower);
     assertSame(borrower, array.getManager());
     NDArray sum = array.add(1);
@@ -207,7 +209,9 @@ class CudaNDManagerTest {
             () -> manager.zeros(new Shape(-1, 2)),
             () -> manager.zeros(new Shape(1L << 40, 1L << 40)),
             () -> whole.concat(manager.zeros(new Shape(3, 5), DataType.INT32)),
+            () -> whole.concat(manager.zeros(new Shape(4, 4))),
             () -> whole.add(manager.zeros(new Shape(4, 5))),
+            () -> whole.broadcast(new Shape(1, 1, 1, 1, 1, 1, 1, 2, 3, 5)),
             () -> whole.broadcast(new Shape(2, 5)))) {
       try (NDScope scope = new NDScope()) {
         assertThrows(RuntimeException.class, wrong::run);
