@@ -1,6 +1,5 @@
 package io.sparsevideo.kernels;
 
-import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.Objects;
@@ -13,10 +12,6 @@ public final class View {
 
   /** The most dimensions that kernels loop over. */
   public static final int MAX_DIMS = 8;
-
-  static {
-    assert MAX_DIMS == svg_kernels_h.SVG_MAX_DIMS();
-  }
 
   private final MemorySegment data;
   private final int elementSize;

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -162,6 +163,7 @@ class ViewTest {
 
   @Test
   void badViewsAreRefused() {
+    assertEquals(svg_kernels_h.SVG_MAX_DIMS(), View.MAX_DIMS);
     MemorySegment memory = arena.allocate(64, 8);
     rejects("needs 68 bytes, the memory has 64", memory, new long[] {2, 2}, new long[] {15, 1});
     rejects("sizes must be at least 1", memory, new long[] {2, 0}, new long[] {1, 1});

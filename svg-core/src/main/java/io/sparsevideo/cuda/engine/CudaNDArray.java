@@ -73,6 +73,10 @@ public final class CudaNDArray extends NDArrayAdapter {
     return (CudaNDManager) manager;
   }
 
+  boolean isOn(DeviceHeap heap) {
+    return storage.heap() == heap;
+  }
+
   private CudaQueue queue() {
     return getManager().queue();
   }
@@ -143,7 +147,7 @@ public final class CudaNDArray extends NDArrayAdapter {
   }
 
   private CudaNDManager sameDevice(String operation, NDManager manager) {
-    if (manager instanceof CudaNDManager target && target.queue().heap() == storage.heap()) {
+    if (manager instanceof CudaNDManager target && isOn(target.queue().heap())) {
       return target;
     }
     throw new IllegalArgumentException(
@@ -247,7 +251,7 @@ public final class CudaNDArray extends NDArrayAdapter {
       return;
     }
     Elements.requireSize(source, target.memory().byteSize());
-    if (target.storage.heap() == storage.heap()) {
+    if (target.isOn(storage.heap())) {
       if (source.byteSize() > 0) {
         target.after(() -> target.queue().stream().copyOnDevice(target.memory(), source), this);
       }
@@ -459,7 +463,7 @@ public final class CudaNDArray extends NDArrayAdapter {
   }
 
   private CudaNDArray sameDevice(String operation, NDArray other) {
-    if (other instanceof CudaNDArray array && array.storage.heap() == storage.heap()) {
+    if (other instanceof CudaNDArray array && array.isOn(storage.heap())) {
       return array;
     }
     throw new IllegalArgumentException(

@@ -240,13 +240,16 @@ public final class CudaNDManager extends BaseNDManager {
     return create(values.rewind(), new Shape(count), type);
   }
 
-  /** An array of this engine as it is, any other as a copy. */
+  /** An array of this device as it is; one of another device or engine as a copy. */
   @Override
   public CudaNDArray from(NDArray array) {
-    if (array == null || array instanceof CudaNDArray) {
+    if (array == null || array instanceof CudaNDArray here && here.isOn(queue.heap())) {
       return (CudaNDArray) array;
     }
-    CudaNDArray copy = create(array.toByteBuffer(true), array.getShape(), array.getDataType());
+    CudaNDArray copy =
+        array instanceof CudaNDArray there
+            ? create(array.getShape(), array.getDataType(), there::copyTo)
+            : create(array.toByteBuffer(true), array.getShape(), array.getDataType());
     copy.setName(array.getName());
     return copy;
   }

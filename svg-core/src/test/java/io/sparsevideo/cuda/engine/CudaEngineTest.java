@@ -19,6 +19,7 @@ import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.cuda.CudaUnavailableException;
 import io.sparsevideo.kernels.SvgKernels;
+import io.sparsevideo.tensor.DjlSettings;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
@@ -36,7 +37,7 @@ class CudaEngineTest {
 
   @BeforeAll
   static void stayOffline() {
-    io.sparsevideo.tensor.DjlSettings.apply();
+    DjlSettings.apply();
   }
 
   @Test

@@ -2,6 +2,7 @@ package io.sparsevideo.cuda.engine;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -60,6 +61,7 @@ class CudaNDArrayTest {
         NDManager here = manager.newSubManager()) {
       NDArray numbers = there.arange(1f, 1f + shape.size()).reshape(shape);
       NDArray copy = here.from(numbers);
+      assertSame(here, copy.getManager());
       NDArray expected = operation.apply(numbers);
       NDArray actual = operation.apply(copy);
       assertEquals(expected.getShape(), actual.getShape());

@@ -12,12 +12,14 @@ import ai.djl.Device;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.NDScope;
+import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.tensor.DjlSettings;
 import io.sparsevideo.tensor.TensorScope;
 import java.nio.FloatBuffer;
 import java.util.List;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -230,7 +232,7 @@ class CudaNDManagerTest {
     assertSame(other, sum.getManager());
     mine.attach(other);
     sum.attach(manager);
-    NDArray view = sum.get(other, new ai.djl.ndarray.index.NDIndex("1"));
+    NDArray view = sum.get(other, new NDIndex("1"));
     manager.close();
     assertArrayEquals(new float[] {2, 2, 2, 2, 2}, view.toFloatArray());
     assertEquals(1, mine.getFloat(2, 4));
@@ -266,6 +268,10 @@ class CudaNDManagerTest {
     assertEquals(1, engine.statistics(Device.gpu(1)).tensors());
     assertLive(1, 1);
     assertArrayEquals(new float[] {2, 3, 4}, there.add(1).toFloatArray());
+    try (NDArray back = manager.from(there)) {
+      assertEquals(Device.gpu(0), back.getDevice());
+      assertEquals(here, back);
+    }
     IllegalArgumentException e =
         assertThrows(IllegalArgumentException.class, () -> here.add(there));
     assertTrue(e.getMessage().contains("add of an array of cuda:0"), e.getMessage());
@@ -280,7 +286,7 @@ class CudaNDManagerTest {
       List<Future<Float>> sums =
           threads.invokeAll(
               IntStream.range(0, 40)
-                  .<java.util.concurrent.Callable<Float>>mapToObj(
+                  .<Callable<Float>>mapToObj(
                       i ->
                           () -> {
                             try (NDManager child = manager.newSubManager()) {
