@@ -455,6 +455,44 @@ typedef struct svg_patchify_params {
 } svg_patchify_params;
 SVG_API int32_t svg_patchify(const svg_patchify_params* params, svg_stream stream);
 
+/*
+ * The functions from here on work on views of any layout: sizes are the function's, strides count elements and are at
+ * least 0. What is read may have strides of 0 (broadcasting); what is written must not overlap itself.
+ */
+#define SVG_MAX_DIMS 8
+
+typedef struct svg_view {
+  void* data;
+  int64_t strides[SVG_MAX_DIMS];
+} svg_view;
+
+/* dst[i] = src[i], bit by bit: slices, concatenation, transposition, broadcasting. */
+typedef struct svg_copy_params {
+  uint32_t struct_size;
+  int32_t element_size; /* bytes: 1, 2, 4 or 8 */
+  int32_t dims;         /* 1 to SVG_MAX_DIMS */
+  int64_t sizes[SVG_MAX_DIMS];
+  svg_view src, dst;
+} svg_copy_params;
+SVG_API int32_t svg_copy(const svg_copy_params* params, svg_stream stream);
+
+typedef enum svg_elementwise_op { SVG_ADD = 0, SVG_SUBTRACT = 1, SVG_MULTIPLY = 2, SVG_DIVIDE = 3 } svg_elementwise_op;
+
+/*
+ * out = x op y, or x op scalar where y.data is NULL; computed in fp32 and rounded once to out's type. out may be x or y
+ * itself (same pointer, strides and type).
+ */
+typedef struct svg_elementwise_params {
+  uint32_t struct_size;
+  int32_t op; /* svg_elementwise_op */
+  int32_t dims;
+  int32_t x_dtype, y_dtype, out_dtype;
+  float scalar;
+  int64_t sizes[SVG_MAX_DIMS];
+  svg_view x, y, out;
+} svg_elementwise_params;
+SVG_API int32_t svg_elementwise(const svg_elementwise_params* params, svg_stream stream);
+
 #ifdef __cplusplus
 }
 #endif

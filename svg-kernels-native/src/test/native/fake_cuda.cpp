@@ -27,9 +27,11 @@ enum Result {
 constexpr int kDevices = 2;
 constexpr size_t kTotalMemory = 1 << 30;
 
+/// A pool keeps what is freed if its threshold allows; what it gives out again is one piece of it, never more.
 struct Pool {
   uint64_t threshold = 0;
   uint64_t used = 0;
+  uint64_t idle = 0;
 };
 struct Context {
   int retained = 0;
@@ -82,6 +84,10 @@ Result usable(Stream* stream) {
 
 Result allocate(uintptr_t* out, size_t bytes, Context* context, bool pooled) {
   if (bytes == 0) return kInvalidValue;
+  if (pooled && bytes <= context->pool.idle) {
+    context->pool.idle -= bytes;
+    context->used -= bytes;
+  }
   if (bytes > kTotalMemory - context->used) return kOutOfMemory;
   *out = reinterpret_cast<uintptr_t>(std::malloc(bytes));
   memories[*out] = {context, bytes, pooled};
@@ -94,8 +100,13 @@ Result release(uintptr_t address) {
   const auto found = memories.find(address);
   if (found == memories.end()) return kInvalidValue;
   const Memory memory = found->second;
-  memory.context->used -= memory.bytes;
-  if (memory.pooled) memory.context->pool.used -= memory.bytes;
+  Pool& pool = memory.context->pool;
+  if (memory.pooled) pool.used -= memory.bytes;
+  if (memory.pooled && pool.used + pool.idle + memory.bytes <= pool.threshold) {
+    pool.idle += memory.bytes;
+  } else {
+    memory.context->used -= memory.bytes;
+  }
   std::free(reinterpret_cast<void*>(address));
   memories.erase(found);
   return kSuccess;
@@ -273,14 +284,21 @@ int cuMemsetD32Async(uint32_t* target, uint32_t value, size_t count, Stream* str
 
 int cuMemPoolGetAttribute(Pool* pool, int attribute, uint64_t* value) {
   LOCKED;
-  return *value = attribute == 4 ? pool->threshold : pool->used, kSuccess;
+  const uint64_t reserved = pool->used + pool->idle;
+  return *value = attribute == 4 ? pool->threshold : attribute == 5 ? reserved : pool->used, kSuccess;
 }
 int cuMemPoolSetAttribute(Pool* pool, int attribute, const uint64_t* value) {
   LOCKED;
   if (attribute != 4) return kInvalidValue;
   return pool->threshold = *value, kSuccess;
 }
-int cuMemPoolTrimTo(Pool*, size_t) { return kSuccess; }
+int cuMemPoolTrimTo(Pool* pool, size_t) {
+  LOCKED;
+  for (Context& context : contexts) {
+    if (&context.pool == pool) context.used -= pool->idle;
+  }
+  return pool->idle = 0, kSuccess;
+}
 
 int cuStreamCreate(Stream** stream, unsigned flags) {
   LOCKED;

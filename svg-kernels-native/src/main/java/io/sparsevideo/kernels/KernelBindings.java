@@ -35,7 +35,9 @@ final class KernelBindings {
     NORM_ROPE("svg_norm_rope"),
     ACTIVATION("svg_activation"),
     TIMESTEP_EMBEDDING("svg_timestep_embedding"),
-    PATCHIFY("svg_patchify");
+    PATCHIFY("svg_patchify"),
+    COPY("svg_copy"),
+    ELEMENTWISE("svg_elementwise");
 
     private final String symbol;
 

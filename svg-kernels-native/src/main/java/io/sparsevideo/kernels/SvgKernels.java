@@ -8,6 +8,8 @@ import io.sparsevideo.kernels.ffi.svg_attention_band_params;
 import io.sparsevideo.kernels.ffi.svg_attention_blocks_params;
 import io.sparsevideo.kernels.ffi.svg_attention_dense_params;
 import io.sparsevideo.kernels.ffi.svg_block_map_params;
+import io.sparsevideo.kernels.ffi.svg_copy_params;
+import io.sparsevideo.kernels.ffi.svg_elementwise_params;
 import io.sparsevideo.kernels.ffi.svg_gated_residual_params;
 import io.sparsevideo.kernels.ffi.svg_heads;
 import io.sparsevideo.kernels.ffi.svg_kernels_h;
@@ -22,8 +24,10 @@ import io.sparsevideo.kernels.ffi.svg_rope_params;
 import io.sparsevideo.kernels.ffi.svg_sort_labels_params;
 import io.sparsevideo.kernels.ffi.svg_timestep_embedding_params;
 import io.sparsevideo.kernels.ffi.svg_video_layout_params;
+import io.sparsevideo.kernels.ffi.svg_view;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.lang.ref.Reference;
 import java.util.Arrays;
 import java.util.Objects;
@@ -987,6 +991,113 @@ public final class SvgKernels {
     }
   }
 
+  /**
+   * Copies bit by bit from any layout to any other: slices, concatenation, transposition,
+   * broadcasting.
+   *
+   * @param src any strides, also 0
+   * @param dst of the sizes and the element size of {@code src}, written; its elements must not
+   *     overlap
+   */
+  public void copy(View src, View dst) {
+    Call call = new Call(Function.COPY);
+    call.view("src", src, src);
+    call.view("dst", dst, src);
+    call.writable("dst", dst.data());
+    if (src.elementSize() != dst.elementSize()) {
+      throw call.refused(
+          "src has elements of %d bytes, dst of %d"
+              .formatted(src.elementSize(), dst.elementSize()));
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_copy_params.allocate(arena);
+      svg_copy_params.struct_size(p, (int) svg_copy_params.sizeof());
+      svg_copy_params.element_size(p, src.elementSize());
+      svg_copy_params.dims(p, src.dims());
+      setSizes(svg_copy_params.sizes(p), src);
+      set(svg_copy_params.src(p), src);
+      set(svg_copy_params.dst(p), dst);
+      call.run(p, src, dst);
+    }
+  }
+
+  /**
+   * out = x op y, in 32-bit arithmetic, rounded once to {@code out}'s type.
+   *
+   * @param x any strides, also 0
+   * @param y of the sizes of {@code x}, any strides
+   * @param out of the sizes of {@code x}, written; may be {@code x} or {@code y} itself
+   */
+  public void elementwise(
+      Elementwise op,
+      View x,
+      KernelType xType,
+      View y,
+      KernelType yType,
+      View out,
+      KernelType outType) {
+    Call call = new Call(Function.ELEMENTWISE);
+    call.typed("y", y, yType, x);
+    elementwise(call, op, x, xType, y, yType, 0, out, outType);
+  }
+
+  /**
+   * out = x op scalar, in 32-bit arithmetic, rounded once to {@code out}'s type.
+   *
+   * @param x any strides, also 0
+   * @param out of the sizes of {@code x}, written; may be {@code x} itself
+   */
+  public void elementwise(
+      Elementwise op, View x, KernelType xType, float scalar, View out, KernelType outType) {
+    elementwise(new Call(Function.ELEMENTWISE), op, x, xType, null, null, scalar, out, outType);
+  }
+
+  private void elementwise(
+      Call call,
+      Elementwise op,
+      View x,
+      KernelType xType,
+      View y,
+      KernelType yType,
+      float scalar,
+      View out,
+      KernelType outType) {
+    call.typed("x", x, xType, x);
+    call.typed("out", out, outType, x);
+    call.writable("out", out.data());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_elementwise_params.allocate(arena);
+      svg_elementwise_params.struct_size(p, (int) svg_elementwise_params.sizeof());
+      svg_elementwise_params.op(p, op.code());
+      svg_elementwise_params.dims(p, x.dims());
+      svg_elementwise_params.x_dtype(p, xType.code());
+      svg_elementwise_params.y_dtype(p, code(yType));
+      svg_elementwise_params.out_dtype(p, outType.code());
+      svg_elementwise_params.scalar(p, scalar);
+      setSizes(svg_elementwise_params.sizes(p), x);
+      set(svg_elementwise_params.x(p), x);
+      if (y != null) {
+        set(svg_elementwise_params.y(p), y);
+      }
+      set(svg_elementwise_params.out(p), out);
+      call.run(p, x, y, out);
+    }
+  }
+
+  private static void setSizes(MemorySegment sizes, View view) {
+    for (int d = 0; d < view.dims(); d++) {
+      sizes.setAtIndex(ValueLayout.JAVA_LONG, d, view.size(d));
+    }
+  }
+
+  private static void set(MemorySegment struct, View view) {
+    svg_view.data(struct, view.data());
+    MemorySegment strides = svg_view.strides(struct);
+    for (int d = 0; d < view.dims(); d++) {
+      strides.setAtIndex(ValueLayout.JAVA_LONG, d, view.stride(d));
+    }
+  }
+
   private static void set(MemorySegment struct, Heads tensor) {
     svg_heads.data(struct, tensor.data());
     svg_heads.head_stride(struct, tensor.headStride());
@@ -1079,6 +1190,21 @@ public final class SvgKernels {
         throw refused(name + " has no type");
       }
       input(name, segment, type.bytes(), shape);
+    }
+
+    /** A view of the first one's sizes. */
+    void view(String name, View view, View first) {
+      open(name, view.data());
+      if (!view.hasSizesOf(first)) {
+        throw refused("%s is %s, which does not fit the sizes of %s".formatted(name, view, first));
+      }
+    }
+
+    void typed(String name, View view, KernelType type, View first) {
+      view(name, view, first);
+      if (view.elementSize() != type.bytes()) {
+        throw refused("%s is %s, which does not fit %s".formatted(name, view, type));
+      }
     }
 
     void tables(Heads x, int rotatedRows, MemorySegment cosTable, MemorySegment sinTable) {

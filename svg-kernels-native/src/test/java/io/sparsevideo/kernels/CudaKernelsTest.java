@@ -9,6 +9,7 @@ import io.sparsevideo.kernels.KernelLibrary.Kind;
 import io.sparsevideo.kernels.Tensors.Layout;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -347,6 +348,151 @@ class CudaKernelsTest {
     Reference.Mask blocks =
         (h, i, j) -> kept[9 * h + (i < 10 ? 0 : 6) + (j < 100 ? 0 : j == 100 ? 1 : 2)] != 0;
     assertClose(q, k, v, scale, blocks, out);
+  }
+
+  /** Contiguous, with gaps, transposed, broadcast, and at addresses that allow no wide accesses. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, 0, 4096 3, 3 1, 3 1",
+    "2, 1, 5 7 33, 231 33 1, 231 33 1",
+    "2, 0, 3 16 64, 4096 128 1, 1024 64 1",
+    "4, 0, 7 5 9, 1 63 7, 45 9 1",
+    "4, 1, 7 5 9, 0 9 1, 45 9 1",
+    "8, 0, 1 17 1 3, 9 0 9 1, 60 3 9 1",
+    "1, 3, 2 2 2 2 2 2 2 2, 1 2 4 8 16 32 64 128, 128 64 32 16 8 4 2 1",
+    "4, 0, 20000003, 1, 1",
+  })
+  void viewsAreCopiedAsOnTheHost(
+      int size, int offset, String sizes, String srcStrides, String dstStrides) {
+    MemorySegment from = randomBytes(extent(size, offset, sizes, srcStrides));
+    MemorySegment to = randomBytes(extent(size, offset, sizes, dstStrides));
+    MemorySegment fromOnDevice = device.upload(from);
+    MemorySegment toOnDevice = device.upload(to);
+    View src = view(from, size, offset, sizes, srcStrides);
+    SvgKernels.host().copy(src, view(to, size, offset, sizes, dstStrides));
+    kernels.copy(
+        view(fromOnDevice, size, offset, sizes, srcStrides),
+        view(toOnDevice, size, offset, sizes, dstStrides));
+    assertEquals(-1, to.mismatch(device.download(arena, toOnDevice)));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "ADD, F32, F32, F32, 5 7 33, 231 33 1, 0 33 1",
+    "SUBTRACT, BF16, BF16, BF16, 5 7 33, 231 33 1, 33 0 1",
+    "MULTIPLY, F16, F32, BF16, 7 5 9, 1 63 7, 0 0 0",
+    "DIVIDE, BF16, F16, F32, 1000003, 1, 1",
+  })
+  void elementsAreCombinedAsOnTheHost(
+      Elementwise op,
+      KernelType xType,
+      KernelType yType,
+      KernelType outType,
+      String sizes,
+      String xStrides,
+      String yStrides) {
+    long[] dims = numbers(sizes);
+    int count = 1;
+    for (long n : dims) {
+      count *= (int) n;
+    }
+    Heads x = tensor(xType, Layout.HEAD_MAJOR, 1, 1, count);
+    Heads y = tensor(yType, Layout.HEAD_MAJOR, 1, 1, count);
+    Heads out = Tensors.allocate(arena, outType, Layout.HEAD_MAJOR, 1, 1, count);
+    MemorySegment xOnDevice = device.upload(x.data());
+    MemorySegment yOnDevice = device.upload(y.data());
+    MemorySegment outOnDevice = device.upload(out.data());
+    String outStrides = contiguous(dims);
+    for (boolean scalar : new boolean[] {false, true}) {
+      combine(
+          SvgKernels.host(),
+          op,
+          x.data(),
+          y.data(),
+          out.data(),
+          xType,
+          yType,
+          outType,
+          sizes,
+          xStrides,
+          yStrides,
+          outStrides,
+          scalar);
+      combine(
+          kernels,
+          op,
+          xOnDevice,
+          yOnDevice,
+          outOnDevice,
+          xType,
+          yType,
+          outType,
+          sizes,
+          xStrides,
+          yStrides,
+          outStrides,
+          scalar);
+      assertEquals(-1, out.data().mismatch(device.download(arena, outOnDevice)));
+    }
+  }
+
+  private static void combine(
+      SvgKernels on,
+      Elementwise op,
+      MemorySegment x,
+      MemorySegment y,
+      MemorySegment out,
+      KernelType xType,
+      KernelType yType,
+      KernelType outType,
+      String sizes,
+      String xStrides,
+      String yStrides,
+      String outStrides,
+      boolean scalar) {
+    View from = view(x, xType.bytes(), 0, sizes, xStrides);
+    View to = view(out, outType.bytes(), 0, sizes, outStrides);
+    if (scalar) {
+      on.elementwise(op, from, xType, 0.3f, to, outType);
+    } else {
+      View by = view(y, yType.bytes(), 0, sizes, yStrides);
+      on.elementwise(op, from, xType, by, yType, to, outType);
+    }
+  }
+
+  private static View view(
+      MemorySegment memory, int size, int offset, String sizes, String strides) {
+    return new View(memory.asSlice((long) offset * size), size, numbers(sizes), numbers(strides));
+  }
+
+  private static long extent(int size, int offset, String sizes, String strides) {
+    long last = offset;
+    for (int d = 0; d < numbers(sizes).length; d++) {
+      last += (numbers(sizes)[d] - 1) * numbers(strides)[d];
+    }
+    return size * (last + 1);
+  }
+
+  private static long[] numbers(String text) {
+    return Arrays.stream(text.split(" ")).mapToLong(Long::parseLong).toArray();
+  }
+
+  private static String contiguous(long[] sizes) {
+    StringBuilder strides = new StringBuilder();
+    long stride = 1;
+    for (int d = sizes.length - 1; d >= 0; d--) {
+      strides.insert(0, stride + " ");
+      stride *= sizes[d];
+    }
+    return strides.toString().strip();
+  }
+
+  private MemorySegment randomBytes(long count) {
+    byte[] bytes = new byte[(int) count];
+    random.nextBytes(bytes);
+    MemorySegment memory = arena.allocate(count, 64);
+    memory.copyFrom(MemorySegment.ofArray(bytes));
+    return memory;
   }
 
   @Test

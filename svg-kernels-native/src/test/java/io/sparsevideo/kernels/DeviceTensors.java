@@ -47,10 +47,15 @@ final class DeviceTensors implements AutoCloseable {
 
   /** The tensor's memory back on the host, once all that was launched has ended. */
   Heads download(Arena arena, Heads onDevice) {
-    MemorySegment host = arena.allocate(onDevice.data().byteSize(), 64);
+    return over(onDevice, download(arena, onDevice.data()));
+  }
+
+  /** Memory back on the host, once all that was launched has ended. */
+  MemorySegment download(Arena arena, MemorySegment onDevice) {
+    MemorySegment host = arena.allocate(onDevice.byteSize(), 64);
     stream.synchronize();
-    context.copyToHost(host, onDevice.data());
-    return over(onDevice, host);
+    context.copyToHost(host, onDevice);
+    return host;
   }
 
   /** Frees what was uploaded. */

@@ -4,6 +4,8 @@ import io.sparsevideo.cuda.CudaContext;
 import io.sparsevideo.cuda.CudaDevice;
 import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.cuda.CudaStream;
+import io.sparsevideo.cuda.blas.CublasLinear;
+import io.sparsevideo.cuda.blas.CublasLt;
 import io.sparsevideo.kernels.KernelLibrary;
 import io.sparsevideo.kernels.SvgKernels;
 
@@ -18,6 +20,7 @@ final class Gpu {
   private final CudaContext context;
   private final CudaStream stream;
   private final SvgKernels kernels;
+  private CublasLinear linear;
 
   private Gpu(CudaContext context) {
     this.context = context;
@@ -50,5 +53,15 @@ final class Gpu {
 
   SvgKernels kernels() {
     return kernels;
+  }
+
+  /**
+   * @throws io.sparsevideo.cuda.blas.CublasUnavailableException without cuBLASLt
+   */
+  synchronized CublasLinear linear() {
+    if (linear == null) {
+      linear = CublasLinear.on(CublasLt.load(), stream);
+    }
+    return linear;
   }
 }

@@ -4,6 +4,7 @@ import io.sparsevideo.cuda.CudaEvent;
 import io.sparsevideo.cuda.CudaGraph;
 import io.sparsevideo.cuda.CudaStream;
 import io.sparsevideo.cuda.DeviceMemory;
+import io.sparsevideo.cuda.blas.CublasLinear;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelException;
 import io.sparsevideo.kernels.KernelType;
@@ -182,6 +183,10 @@ public abstract class GpuBenchmark {
 
   final SvgKernels kernels() {
     return gpu.kernels();
+  }
+
+  final CublasLinear linearLayers() {
+    return gpu.linear();
   }
 
   final CudaStream stream() {

@@ -62,6 +62,7 @@ public final class Main implements Callable<Integer> {
           InputBenchmarks.Patchify.class,
           InputBenchmarks.Unpatchify.class,
           InputBenchmarks.TimestepEmbedding.class,
+          LinearBenchmark.class,
           AttentionBenchmarks.Dense.class,
           AttentionBenchmarks.Band.class,
           AttentionBenchmarks.Blocks.class,

@@ -32,6 +32,15 @@ public class svg_kernels_h extends svg_kernels_h$shared {
     public static int SVG_ABI_VERSION() {
         return SVG_ABI_VERSION;
     }
+    private static final int SVG_MAX_DIMS = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * #define SVG_MAX_DIMS 8
+     * }
+     */
+    public static int SVG_MAX_DIMS() {
+        return SVG_MAX_DIMS;
+    }
     private static final int SVG_OK = (int)0L;
     /**
      * {@snippet lang=c :
@@ -184,6 +193,42 @@ public class svg_kernels_h extends svg_kernels_h$shared {
      */
     public static int SVG_PATCH_HWTC() {
         return SVG_PATCH_HWTC;
+    }
+    private static final int SVG_ADD = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_elementwise_op.SVG_ADD = 0
+     * }
+     */
+    public static int SVG_ADD() {
+        return SVG_ADD;
+    }
+    private static final int SVG_SUBTRACT = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_elementwise_op.SVG_SUBTRACT = 1
+     * }
+     */
+    public static int SVG_SUBTRACT() {
+        return SVG_SUBTRACT;
+    }
+    private static final int SVG_MULTIPLY = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_elementwise_op.SVG_MULTIPLY = 2
+     * }
+     */
+    public static int SVG_MULTIPLY() {
+        return SVG_MULTIPLY;
+    }
+    private static final int SVG_DIVIDE = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_elementwise_op.SVG_DIVIDE = 3
+     * }
+     */
+    public static int SVG_DIVIDE() {
+        return SVG_DIVIDE;
     }
 }
 
