@@ -16,7 +16,7 @@ mkdir -p "$out"
 compile() {
   local source=$1 object=$out/$(basename "$1" .cu).o
   shift
-  [ "$object" -nt "$source" ] && [ -z "$(find src/cuda src/shared include -name '*.*h' -newer "$object")" ] && return
+  [ "$object" -nt "$source" ] && [ -z "$(find src/cuda src/common include -name '*.*h' -newer "$object")" ] && return
   nvcc "$@" -c "$source" -o "$object" >"$object.log" 2>&1 || { cat "$object.log"; rm -f "$object"; return 1; }
 }
 running=0

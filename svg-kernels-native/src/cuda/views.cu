@@ -4,7 +4,7 @@
 // made of, 16 bytes where they are aligned; of arithmetic one element. Rows that are not contiguous cost more.
 #include <algorithm>
 
-#include "../shared/views.h"
+#include "../common/views.h"
 #include "launch.h"
 #include "vectors.cuh"
 

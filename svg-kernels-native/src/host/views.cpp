@@ -1,5 +1,5 @@
 // Copies and arithmetic over views of any layout: svg_copy, svg_elementwise.
-#include "../shared/views.h"
+#include "../common/views.h"
 
 #include <cstring>
 

@@ -48,10 +48,12 @@ class CudaNDArrayTest {
 
   @AfterEach
   void close() {
+    if (reference != null) {
+      reference.close();
+    }
     if (manager != null) {
       manager.close();
       assertEquals(0, manager.statistics().tensors());
-      reference.close();
     }
   }
 
