@@ -158,8 +158,9 @@ public final class AttentionBenchmarks {
       for (int h = 0; h < heads; h++) {
         for (int i = 0; i < queries; i++) {
           int rows = size(ofQueries, h, queries, i);
+          int always = random.nextInt(keys);
           for (int j = 0; j < keys; j++) {
-            if (random.nextDouble() < shape.number("density")) {
+            if (j == always || random.nextDouble() < shape.number("density")) {
               kept[(h * queries + i) * keys + j] = 1;
               pairs += (double) rows * size(ofKeys, h, keys, j);
             }
@@ -171,18 +172,19 @@ public final class AttentionBenchmarks {
       map = upload(MemorySegment.ofArray(kept));
     }
 
-    /** Sizes between half and one and a half of the mean, as k-means makes them. */
+    /** Clusters' shares drawn from Dirichlet(2), as uneven as those of k-means; none is empty. */
     private int[] offsets(int heads, int tokens, int clusters) {
       int[] offsets = new int[heads * (clusters + 1)];
       for (int h = 0; h < heads; h++) {
         double[] ends = new double[clusters];
         double end = 0;
         for (int i = 0; i < clusters; i++) {
-          end += 0.5 + random.nextDouble();
+          end -= Math.log((1 - random.nextDouble()) * (1 - random.nextDouble()));
           ends[i] = end;
         }
         for (int i = 0; i < clusters; i++) {
-          offsets[h * (clusters + 1) + i + 1] = (int) Math.round(ends[i] / end * tokens);
+          offsets[h * (clusters + 1) + i + 1] =
+              i + 1 + (int) Math.round(ends[i] / end * (tokens - clusters));
         }
       }
       return offsets;
