@@ -2,8 +2,8 @@
 # Builds the CUDA library, the host library and the laboratory with nvcc and g++ alone.
 #   lab/build.sh OUT [sm_90a|all]     all: every architecture of the shipped library
 set -euo pipefail
+out=$(realpath -m "${1:?usage: lab/build.sh OUT [sm_90a|all]}")
 cd "$(dirname "$0")/.."
-out=${1:?usage: lab/build.sh OUT [sm_90a|all]}
 what=${2:-sm_90a}
 hopper=(-gencode arch=compute_90a,code=sm_90a)
 every=("${hopper[@]}" -gencode arch=compute_80,code=sm_80 -gencode arch=compute_89,code=sm_89
