@@ -84,15 +84,6 @@ __device__ inline void copy_box(void* shared, const CUtensorMap& map, int column
       : "memory");
 }
 
-template <int Registers>
-__device__ inline void more_registers() {
-  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
-}
-template <int Registers>
-__device__ inline void fewer_registers() {
-  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
-}
-
 #endif
 
 }  // namespace svg

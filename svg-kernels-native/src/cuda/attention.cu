@@ -21,7 +21,7 @@ AttentionTensors checked(const Params& p, Arguments& arguments, int q_rows, int 
   arguments.read("v", p.v, p.dtype, p.heads, k_rows, p.head_dim);
   arguments.write("out", p.out, p.dtype, p.heads, q_rows, p.head_dim);
   // A scale of 0 means equal weights. It becomes a tiny one, since 0 times the -infinity of hidden keys is NaN.
-  return {p.dtype, p.heads, p.head_dim, q_rows, k_rows, std::max(p.scale, 1e-30f), p.q, p.k, p.v, p.out};
+  return {p.dtype, p.heads, p.head_dim, q_rows, k_rows, std::clamp(p.scale, 1e-30f, 1e38f), p.q, p.k, p.v, p.out};
 }
 
 /// What the kernels cannot do, once all arguments are known to be valid.

@@ -2,24 +2,25 @@
 // see, and the plan of variable-block attention.
 #pragma once
 
+#include "../common/host_device.h"
 #include "launch.h"
-
-#ifdef __CUDACC__
-#define SVG_BOTH __host__ __device__
-#else
-#define SVG_BOTH
-#endif
 
 namespace svg {
 
 /// Query rows that a block of threads works on at a time.
 constexpr int kQueryTile = 128;
 
+constexpr float kLog2E = 1.4426950409f, kLn2 = 0.6931471806f;
+/// Running maxima, in units of log2, lag behind the true ones by at most this much, so that outputs are seldom
+/// rescaled. Weights then stay below 2^kLag. Scores beyond 2^27 in magnitude lose the precision that their exponents
+/// need.
+constexpr float kLag = 8;
+
 /// Rows [first, end).
 struct Interval {
   int first, end;
 
-  SVG_BOTH int size() const { return end - first; }
+  SVG_HOST_DEVICE int size() const { return end - first; }
 };
 
 struct AttentionTensors {
@@ -33,9 +34,9 @@ struct AttentionTensors {
 struct QueryTiles {
   int split, rows;
 
-  SVG_BOTH int below() const { return (split + kQueryTile - 1) / kQueryTile; }
-  SVG_BOTH int count() const { return below() + (rows - split + kQueryTile - 1) / kQueryTile; }
-  SVG_BOTH Interval operator[](int tile) const {
+  SVG_HOST_DEVICE int below() const { return (split + kQueryTile - 1) / kQueryTile; }
+  SVG_HOST_DEVICE int count() const { return below() + (rows - split + kQueryTile - 1) / kQueryTile; }
+  SVG_HOST_DEVICE Interval operator[](int tile) const {
     const bool low = tile < below();
     const int first = low ? tile * kQueryTile : split + (tile - below()) * kQueryTile, end = low ? split : rows;
     return {first, end - first < kQueryTile ? end : first + kQueryTile};
@@ -48,7 +49,7 @@ struct DenseProblem {
   const int32_t* k_lengths;  // (H), or null
   float* lse;                // (H, q_rows), or null
 
-  SVG_BOTH QueryTiles tiles() const { return {split, tensors.q_rows}; }
+  SVG_HOST_DEVICE QueryTiles tiles() const { return {split, tensors.q_rows}; }
 #ifdef __CUDACC__
   /// The keys that all of a tile's rows see.
   __device__ Interval keys(int head, Interval queries) const {
@@ -65,21 +66,15 @@ struct BandMask {
   int sink;        // at most video
   int half_width;  // -1 (no band) to rows - 1
 
-  SVG_BOTH QueryTiles tiles() const { return {real, rows}; }
-
-  /// Whether query q sees key k.
-  SVG_BOTH bool allows(int q, int k) const {
-    if (q >= real || k >= real) return q >= real && k >= real;
-    return k < sink || k >= video || q >= video || (q < k ? k - q : q - k) <= half_width;
-  }
+  SVG_HOST_DEVICE QueryTiles tiles() const { return {real, rows}; }
 
   /// The video keys that a query below `real` sees, besides the sink.
-  SVG_BOTH Interval band(int q) const {
+  SVG_HOST_DEVICE Interval band(int q) const {
     return q >= video ? Interval{0, video} : Interval{q - half_width, q + half_width + 1};
   }
 
   /// Whether every one of a tile's queries sees every one of the keys.
-  SVG_BOTH bool allows_all(Interval queries, Interval keys) const {
+  SVG_HOST_DEVICE bool allows_all(Interval queries, Interval keys) const {
     if (queries.first >= real || keys.end > real) return queries.first >= real && keys.first >= real;
     if (keys.end <= sink || keys.first >= video || queries.first >= video) return true;
     return keys.end - 1 - queries.first <= half_width && queries.end - 1 - keys.first <= half_width;
@@ -87,7 +82,7 @@ struct BandMask {
 
   /// The keys that any of a tile's rows sees, as ascending intervals: number i of kIntervals, empty ones among them.
   static constexpr int kIntervals = 3;
-  SVG_BOTH Interval keys(Interval queries, int i) const {
+  SVG_HOST_DEVICE Interval keys(Interval queries, int i) const {
     if (queries.first >= real) return i == 0 ? Interval{real, rows} : Interval{rows, rows};
     if (queries.end > video) return i == 0 ? Interval{0, real} : Interval{real, real};
     if (i == 0) return {0, sink};
@@ -98,14 +93,14 @@ struct BandMask {
   }
 
   /// The same without empty ones, and neighbours as one; returns how many.
-  SVG_BOTH int keys(Interval queries, Interval (&intervals)[kIntervals]) const {
+  SVG_HOST_DEVICE int keys(Interval queries, Interval (&intervals)[kIntervals]) const {
     int count = 0;
     for (int i = 0; i < kIntervals; i++) count = add(keys(queries, i), intervals, count);
     return count;
   }
 
  private:
-  SVG_BOTH static int add(Interval next, Interval (&intervals)[kIntervals], int count) {
+  SVG_HOST_DEVICE static int add(Interval next, Interval (&intervals)[kIntervals], int count) {
     if (next.size() <= 0) return count;
     if (count > 0 && intervals[count - 1].end == next.first) {
       intervals[count - 1].end = next.end;

@@ -32,8 +32,6 @@ struct BlockKeys {
     const int2 span = plan.spans[int64_t(w.list) * plan.span_capacity + i];
     return {span.x, span.x + span.y};
   }
-  __device__ bool allows_all(const Work&, Interval, Interval) const { return true; }
-  __device__ bool allows(const Work&, int, int) const { return true; }
 #endif
 };
 

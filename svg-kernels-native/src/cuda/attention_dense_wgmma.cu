@@ -23,8 +23,6 @@ struct DenseKeys {
     w.list = keys.first;
   }
   __device__ Interval span(const Work& w, int) const { return {w.list, w.list + w.keys}; }
-  __device__ bool allows_all(const Work&, Interval, Interval) const { return true; }
-  __device__ bool allows(const Work&, int, int) const { return true; }
 #endif
 };
 

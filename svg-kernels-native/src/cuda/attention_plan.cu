@@ -10,7 +10,8 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 
-__device__ inline int warp_sum(int x) {
+template <class T>
+__device__ inline T warp_sum(T x) {
 #pragma unroll
   for (int i = 16; i > 0; i /= 2) x += __shfl_xor_sync(0xffffffffu, x, i);
   return x;
@@ -33,8 +34,9 @@ __global__ void __launch_bounds__(kThreads) list_spans(const BlocksProblem p) {
   int2* spans = p.plan.spans + list * p.plan.span_capacity;
   const int k_rows = p.tensors.k_rows;
 
-  int started = 0, first = 0, total = 0;  // spans so far, the latest's first row, rows of those that ended
-  bool open = false;                      // whether the last cluster that is not empty is kept
+  int started = 0, first = 0;  // spans so far, the latest's first row
+  int64_t total = 0;           // rows of spans that ended; offsets that do not ascend may repeat rows
+  bool open = false;           // whether the last cluster that is not empty is kept
   for (int base = 0; base < p.k_clusters; base += 32) {
     const int j = base + lane;
     const bool inside = j < p.k_clusters;
@@ -61,13 +63,13 @@ __global__ void __launch_bounds__(kThreads) list_spans(const BlocksProblem p) {
     spans[started - 1] = {first, rows};
     total += rows;
   }
-  total = warp_sum(total);
+  const int keys = int(min(warp_sum(total), int64_t(k_rows)));
   if (lane == 0) {
     const int32_t* q_offsets = p.q_offsets + head * (p.q_clusters + int64_t(1));
     const int rows =
         offset_at(q_offsets, cluster + 1, p.tensors.q_rows) - offset_at(q_offsets, cluster, p.tensors.q_rows);
-    p.plan.lists[list] = {started, total};
-    p.plan.order[list] = {total, max(rows + kQueryTile - 1, 0) / kQueryTile};
+    p.plan.lists[list] = {started, keys};
+    p.plan.order[list] = {keys, max(rows + kQueryTile - 1, 0) / kQueryTile};
   }
 }
 
@@ -75,18 +77,18 @@ __global__ void __launch_bounds__(kThreads) list_spans(const BlocksProblem p) {
 /// earlier clusters.
 __global__ void __launch_bounds__(kThreads) order_items(const BlocksProblem p) {
   __shared__ int2 others[kThreads];
-  __shared__ int before_head;
+  __shared__ unsigned long long before_head;
   const int head = blockIdx.y, cluster = blockIdx.x * kThreads + threadIdx.x;
   const int2* order = p.plan.order + int64_t(head) * p.q_clusters;
   if (threadIdx.x == 0) before_head = 0;
   __syncthreads();
-  int items = 0;
+  int64_t items = 0;  // wider than a count of valid items needs, as offsets may be anything
   for (int64_t i = threadIdx.x; i < int64_t(head) * p.q_clusters; i += kThreads) items += p.plan.order[i].y;
   items = warp_sum(items);
-  if (threadIdx.x % 32 == 0) atomicAdd(&before_head, items);
+  if (threadIdx.x % 32 == 0) atomicAdd(&before_head, static_cast<unsigned long long>(items));
 
   const int2 mine = cluster < p.q_clusters ? order[cluster] : make_int2(0, 0);
-  int position = 0, all = 0;
+  int64_t position = 0, all = 0;
   for (int base = 0; base < p.q_clusters; base += kThreads) {
     __syncthreads();
     const int i = base + threadIdx.x;
@@ -98,9 +100,9 @@ __global__ void __launch_bounds__(kThreads) order_items(const BlocksProblem p) {
       if (other.x > mine.x || (other.x == mine.x && base + j < cluster)) position += other.y;
     }
   }
-  position += before_head;
+  position += int64_t(before_head);
   if (head == gridDim.y - 1 && cluster == 0) {
-    *p.plan.item_count = min(before_head + all, p.plan.item_capacity);
+    *p.plan.item_count = int(min(int64_t(before_head) + all, int64_t(p.plan.item_capacity)));
     *p.plan.next_item = 0;
   }
   if (cluster >= p.q_clusters) return;
@@ -121,7 +123,7 @@ void BlocksProblem::add_plan(Workspace& workspace) {
     unsupported("heads %d, q_rows %d and q_clusters %d: the CUDA library plans at most %d query tiles", tensors.heads,
                 tensors.q_rows, q_clusters, INT32_MAX);
   }
-  plan.span_capacity = (k_clusters + 1) / 2 + 1;
+  plan.span_capacity = k_clusters / 2 + 1;
   plan.item_capacity = int(items);
   workspace.add(plan.spans, lists * plan.span_capacity);
   workspace.add(plan.lists, lists);

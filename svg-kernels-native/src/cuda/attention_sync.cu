@@ -26,10 +26,6 @@ static_assert(kWarpRows == 32, "a warp's rows are two fragments of 16");
 
 constexpr int kKeys = 64;  // of a tile: their scores fit a thread's registers beside the output
 
-/// Running maxima lag behind the true ones by up to 2^8, so that outputs are seldom rescaled.
-constexpr float kLag = 8;
-constexpr float kLog2E = 1.4426950409f;
-
 template <class T>
 __device__ inline T* row_of(const svg_heads& t, int64_t head, int64_t row) {
   return static_cast<T*>(t.data) + head * t.head_stride + row * t.row_stride;
@@ -396,8 +392,9 @@ struct WarpQueries {
   }
 };
 
-/// The rows of a head that a block works on. It lies in shared memory, since registers are scarce.
-struct QueryTile {
+/// The rows of a head that a block works on. It lies in shared memory, since registers are scarce; aligned, so that one
+/// 16-byte load of it fetches no neighbour that another thread is writing.
+struct alignas(16) QueryTile {
   int head;
   Interval rows;
 };

@@ -17,6 +17,7 @@ constexpr int kGroupRows = 64;  // query rows of a warpgroup
 static_assert(kConsumers * kGroupRows == kQueryTile, "the warpgroups share a tile of queries");
 constexpr int kAttentionThreads = (kConsumers + 1) * 128;
 constexpr int kPanel = 64;  // columns of a swizzle span
+
 /// The sizes of a tile of keys, how many tiles of keys and of values a block holds, and whether queries are copied from
 /// shared memory to registers: where there is room for them, the next work's have a whole work's time to arrive.
 template <int Dim, int Keys, int Stages, bool QueriesInRegisters>
@@ -80,7 +81,7 @@ __device__ inline void copy_rows(char* tile, const RowBoxes& boxes, int head, in
 template <class Source>
 class SpanWalk {
  public:
-  __device__ SpanWalk(const Source& source, const Work& work) : source_(source), work_(work), next_(0), end_(0) {}
+  __device__ SpanWalk(const Source& source, const Work& work) : source_(source), work_(work) {}
 
   /// Copies keys [first, first + Tile::kKeys) of the list; what a tile has beyond the last key becomes zeros.
   template <class Tile>
@@ -121,8 +122,8 @@ class SpanWalk {
   const Work& work_;
   Interval span_ = {0, 0};
   int begin_ = 0;  // of this lane's span
-  int next_;       // the first span after these 32
-  int end_;        // where in the list they end
+  int next_ = 0;   // the first span after these 32
+  int end_ = 0;    // where in the list they end
 };
 
 /// Which slot of a ring comes next, and the parity its barriers are waited for with.
@@ -145,6 +146,7 @@ struct WorkSlot {
   Barrier full, free;
   Work work;
 };
+
 /// A warp's whole task: fills a ring of tiles with the keys, or with the values, of one work after the other.
 template <class Tile, class Source>
 __device__ inline void bring_tiles(const Source& source, WorkSlot& slot, const RowBoxes& boxes, char* tiles,

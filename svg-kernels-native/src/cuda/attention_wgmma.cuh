@@ -10,6 +10,8 @@
 // From L2: 4 D bytes per key row and 128 queries, 5 TB/s at 640 TFLOP/s. What limits it on an H200 is the card's 700 W.
 #pragma once
 
+#include <cfloat>
+
 #include "attention_tiles.cuh"
 #include "mma.cuh"
 #include "wgmma.cuh"
@@ -47,10 +49,10 @@ __device__ inline Work uniform(const Work& w) {
           uniform(w.keys), uniform(w.spans),     uniform(w.list)};
 }
 
-/// The running softmax of a thread's two rows, in units of log2. The maximum that the sums are relative to lags behind
-/// the true one by at most kLag: the accumulators are then rarely rescaled, and probabilities stay below 2^kLag.
+/// The running softmax of a thread's two rows, in units of log2. The maximum that the sums are relative to may lag
+/// (kLag).
 struct RunningSoftmax {
-  static constexpr float kLag = 8, kNone = -1e30f;
+  static constexpr float kNone = -FLT_MAX;
   float maximum[2] = {kNone, kNone}, sum[2] = {0, 0};
 
   /// Turns scores into probabilities; returns whether what was accumulated before must be multiplied by factor. At a
@@ -176,14 +178,18 @@ __device__ inline void mask_scores(float (&s)[Tile::kKeys / 2], const Source& so
                                    int row) {
   const int lane_column = threadIdx.x % 4 * 2;
   const int last = min(Tile::kKeys, work.keys - first);
-  const int warp_row = row - threadIdx.x % 32 / 4;
-  if (Source::kMasked && !source.allows_all(work, {warp_row, warp_row + 16}, {first, first + last})) {
+  if constexpr (Source::kMasked) {
+    const int warp_row = row - threadIdx.x % 32 / 4;
+    if (!source.allows_all(work, {warp_row, warp_row + 16}, {first, first + last})) {
 #pragma unroll
-    for (int i = 0; i < Tile::kKeys / 2; i++) {
-      const int column = i / 4 * 8 + lane_column + i % 2;
-      if (column >= last || !source.allows(work, row + i % 4 / 2 * 8, first + column)) s[i] = -INFINITY;
+      for (int i = 0; i < Tile::kKeys / 2; i++) {
+        const int column = i / 4 * 8 + lane_column + i % 2;
+        if (column >= last || !source.allows(work, row + i % 4 / 2 * 8, first + column)) s[i] = -INFINITY;
+      }
+      return;
     }
-  } else if (last < Tile::kKeys) {
+  }
+  if (last < Tile::kKeys) {
 #pragma unroll
     for (int i = 0; i < Tile::kKeys / 2; i++) {
       if (i / 4 * 8 + lane_column + i % 2 >= last) s[i] = -INFINITY;
@@ -208,10 +214,10 @@ __device__ inline Output<T> finish(const AttentionOperands<T>& p, const Work& wo
     float sum = softmax.sum[r];
     sum += __shfl_xor_sync(0xffffffffu, sum, 1);
     sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-    factor[r] = sum > 0 ? 1 / sum : 0;
+    factor[r] = sum == 0 ? 0 : 1 / sum;
     if (p.lse != nullptr && r * 8 < left && threadIdx.x % 4 == 0) {
       p.lse[int64_t(work.head) * p.q_rows + row + r * 8] =
-          sum > 0 ? (softmax.maximum[r] + log2f(sum)) * 0.69314718f : -INFINITY;
+          sum == 0 ? -INFINITY : (softmax.maximum[r] + log2f(sum)) * kLn2;
     }
   }
   return {p.out.row(work.head, row), {left > 0, left > 8}};
@@ -456,16 +462,17 @@ __global__ void __launch_bounds__(kAttentionThreads, 1)
 template <class T, class Tile, class Source>
 void launch_attention(const char* name, const AttentionTensors& t, float* lse, const Source& source, int64_t items,
                       const Device& device, cudaStream_t stream) {
+  if (items > INT32_MAX / 2) {
+    unsupported("%d heads of %d query rows make %lld tiles, the CUDA library has at most %d for one call", t.heads,
+                t.q_rows, (long long)items, INT32_MAX / 2);
+  }
   const AttentionOperands<T> operands{tensor_map(t.q, t.dtype, t.heads, t.q_rows, t.dim, kGroupRows, kPanel),
                                       row_boxes(t.k, t),
                                       row_boxes(t.v, t),
                                       Rows<T>(t.out),
                                       lse,
                                       t.q_rows,
-                                      t.scale * 1.4426950408889634f};
-  if (items > INT32_MAX / 2) {
-    unsupported("%d heads of %d query rows are too many for one call", t.heads, t.q_rows);
-  }
+                                      t.scale * kLog2E};
   launch(name, attention<T, Tile, Source>, unsigned(items < device.processors ? items : device.processors),
          kAttentionThreads, Tile::kShared, stream, operands, source);
 }

@@ -76,8 +76,9 @@ CUtensorMap tensor_map(const svg_heads& tensor, int32_t dtype, int heads, int ro
                            box_columns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) {
-    refuse("a tensor of %d heads, %d rows of %d with strides %lld and %lld cannot be copied in boxes (CUresult %d)",
-           heads, rows, width, (long long)tensor.head_stride, (long long)tensor.row_stride, int(result));
+    unsupported(
+        "a tensor of %d heads, %d rows of %d with strides %lld and %lld cannot be copied in boxes (CUresult %d)", heads,
+        rows, width, (long long)tensor.head_stride, (long long)tensor.row_stride, int(result));
   }
   return map;
 }

@@ -1,9 +1,4 @@
-// Matrix products of one warp (mma.sync, sm_80 and later).
-//
-// A scalar product does not depend on the order of its terms. So instead of the fragments' own order of columns, every
-// lane takes 16 contiguous bytes of a row, and both operands agree on which step they go to: with q = lane % 4, group g
-// of 64 bytes feeds two steps, and lane q holds bytes [64 g + 16 q, + 16) of its rows: words 0 and 1 for the first
-// step, 2 and 3 for the second. No ldmatrix, no rearranging.
+// Matrix products of one warp (mma.sync, sm_80 and later), and their operands from shared memory.
 #pragma once
 
 #include "vectors.cuh"
@@ -39,6 +34,11 @@ __device__ inline void mma(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2,
 }
 
 /// The two steps of a 64-byte group: a of row lane / 4, a8 of the row 8 below, b of column lane / 4.
+///
+/// A scalar product does not depend on the order of its terms. So instead of the fragments' own order of columns, every
+/// lane takes 16 contiguous bytes of a row, and both operands agree on which step they go to: with q = lane % 4, group
+/// g of 64 bytes feeds two steps, and lane q holds bytes [64 g + 16 q, + 16) of its rows: words 0 and 1 for the first
+/// step, 2 and 3 for the second. No ldmatrix, no rearranging.
 template <class T>
 __device__ inline void mma_group(float (&d)[4], const Words& a, const Words& a8, const Words& b) {
   mma<T>(d, a.x, a8.x, a.y, a8.y, b.x, b.y);

@@ -1,4 +1,5 @@
-// Matrix products of a warpgroup (wgmma, sm_90a): 64 rows from registers by N columns from shared memory.
+// Matrix products of a warpgroup (wgmma, sm_90a): 64 rows from registers or shared memory by N columns from shared
+// memory.
 //
 // Lane l of warp w holds rows 16 w + l / 4 (and 8 below), and of the result columns 8 j + 2 (l % 4) + {0, 1} at
 // d[4 j + {0, 1}] (and d[4 j + {2, 3}] for the row below).
@@ -34,6 +35,16 @@ __device__ inline uint64_t panel_descriptor(uint32_t address) {
 __device__ inline uint64_t transposed_descriptor(uint32_t address, uint32_t panel_bytes) {
   constexpr uint64_t eight_rows = 8 * 64 * 2 >> 4;
   return uint64_t((address & 0x3ffff) >> 4) | uint64_t(panel_bytes >> 4) << 16 | eight_rows << 32 | 1ull << 62;
+}
+
+/// Moves registers between the warpgroups of a block.
+template <int Registers>
+__device__ inline void more_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
+}
+template <int Registers>
+__device__ inline void fewer_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Registers));
 }
 
 __device__ inline void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
