@@ -26,14 +26,19 @@ public final class HeadViews {
     return (float) (1 / Math.sqrt(q.getShape().get(2)));
   }
 
-  private static KernelType kernelType(DataType type) {
+  /**
+   * The kernels' name of a type.
+   *
+   * @throws IllegalArgumentException for a type that they do not compute with
+   */
+  public static KernelType kernelType(DataType type) {
     return switch (type) {
       case FLOAT32 -> KernelType.F32;
       case FLOAT16 -> KernelType.F16;
       case BFLOAT16 -> KernelType.BF16;
       default ->
           throw new IllegalArgumentException(
-              "attention needs FLOAT32, FLOAT16 or BFLOAT16, got " + type);
+              "kernels compute with FLOAT32, FLOAT16 or BFLOAT16, not " + type);
     };
   }
 }

@@ -8,12 +8,16 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDManager;
 import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.cuda.CudaUnavailableException;
+import io.sparsevideo.cuda.blas.CublasLt;
+import io.sparsevideo.cuda.blas.CublasUnavailableException;
 import io.sparsevideo.kernels.KernelLibrary;
 import io.sparsevideo.kernels.KernelLoadException;
 import io.sparsevideo.kernels.SvgKernels;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
 
 /** The engines that tests run on. */
 enum TestEngine {
@@ -33,6 +37,11 @@ enum TestEngine {
       assumePyTorch();
       return Engine.getEngine("PyTorch").newBaseManager(Device.cpu());
     }
+
+    @Override
+    CublasLt openCublas() {
+      return CublasLt.load(library("fake_cublaslt"));
+    }
   },
   /** The machine's own; tests are skipped, with the reason, where there is none. */
   NVIDIA {
@@ -51,21 +60,37 @@ enum TestEngine {
     NDManager newReference() {
       return FAKE.open().newBaseManager();
     }
+
+    @Override
+    CublasLt openCublas() {
+      try {
+        return CublasLt.load();
+      } catch (CublasUnavailableException e) {
+        assumeTrue(false, "no cuBLASLt here: " + e.getMessage());
+        throw e;
+      }
+    }
   };
 
-  /** Where the fake driver's source lies; another folder than the module's is the tests' own. */
+  /**
+   * Where the fake driver's source lies, beside the other libraries'; another folder than the
+   * module's is the tests' own.
+   */
   private static final Path SOURCE =
       Path.of(
           System.getProperty(
               "svg.test.fakeDriver", "../svg-kernels-native/src/test/native/fake_cuda.cpp"));
 
-  private static Path fakeDriver;
+  private static final Map<String, Path> LIBRARIES = new HashMap<>();
 
   /** Opens the engine, or ends the test as skipped. */
   abstract CudaEngine open();
 
   /** An engine that computes the same on the host, with what this one is built of left out. */
   abstract NDManager newReference();
+
+  /** Loads a cuBLASLt for the engine, or ends the test as skipped. */
+  abstract CublasLt openCublas();
 
   /** Ends the test as skipped where DJL's PyTorch engine would try to download its natives. */
   static void assumePyTorch() {
@@ -74,28 +99,35 @@ enum TestEngine {
         "needs the natives of DJL's PyTorch engine");
   }
 
-  static synchronized Path fakeDriver() {
-    if (fakeDriver == null) {
-      try {
-        Path folder = Files.createTempDirectory("svg-fake-cuda");
-        Path library = folder.resolve("libfake_cuda.so");
-        folder.toFile().deleteOnExit(); // after the file: deleted in reverse order
-        library.toFile().deleteOnExit();
-        Process compiler =
-            new ProcessBuilder(
-                    "g++", "-std=c++17", "-shared", "-fPIC", "-o", library + "", SOURCE + "")
-                .redirectErrorStream(true)
-                .start();
-        String output = new String(compiler.getInputStream().readAllBytes());
-        assertEquals(0, compiler.waitFor(), output);
-        fakeDriver = library;
-      } catch (IOException e) {
-        throw new IllegalStateException("the fake driver could not be compiled", e);
-      } catch (InterruptedException e) {
-        Thread.currentThread().interrupt();
-        throw new IllegalStateException(e);
-      }
+  static Path fakeDriver() {
+    return library("fake_cuda");
+  }
+
+  /** The library of NAME.cpp, compiled by the first test that asks. */
+  private static synchronized Path library(String name) {
+    return LIBRARIES.computeIfAbsent(name, TestEngine::compile);
+  }
+
+  private static Path compile(String name) {
+    try {
+      Path folder = Files.createTempDirectory("svg-fake-cuda");
+      Path library = folder.resolve("lib" + name + ".so");
+      folder.toFile().deleteOnExit(); // after the file: deleted in reverse order
+      library.toFile().deleteOnExit();
+      Path source = SOURCE.resolveSibling(name + ".cpp");
+      Process compiler =
+          new ProcessBuilder(
+                  "g++", "-std=c++17", "-shared", "-fPIC", "-o", library + "", source + "")
+              .redirectErrorStream(true)
+              .start();
+      String output = new String(compiler.getInputStream().readAllBytes());
+      assertEquals(0, compiler.waitFor(), output);
+      return library;
+    } catch (IOException e) {
+      throw new IllegalStateException(name + " could not be compiled", e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException(e);
     }
-    return fakeDriver;
   }
 }

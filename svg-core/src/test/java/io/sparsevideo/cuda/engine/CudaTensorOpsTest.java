@@ -1,0 +1,384 @@
+package io.sparsevideo.cuda.engine;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import ai.djl.Device;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import io.sparsevideo.kernels.KernelException;
+import io.sparsevideo.tensor.DjlSettings;
+import io.sparsevideo.tensor.DjlTensorOps;
+import io.sparsevideo.tensor.FloatConversion;
+import io.sparsevideo.tensor.TensorOps;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.function.BiFunction;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Every operation against the CPU backend, on the numbers that the arguments' types hold. */
+@ParameterizedClass
+@EnumSource(TestEngine.class)
+class CudaTensorOpsTest {
+
+  private static final DataType F32 = DataType.FLOAT32;
+  private static final List<DataType> COMPUTED = List.of(F32, DataType.BFLOAT16);
+
+  /** Root mean square errors, of 32-bit sums and of one or two roundings to 8 bits. */
+  private static final Map<DataType, Double> TOLERANCES =
+      Map.of(F32, 5e-6, DataType.FLOAT16, 1e-3, DataType.BFLOAT16, 4e-3);
+
+  @Parameter TestEngine kind;
+
+  private final Random random = new Random(7);
+  private CudaTensorOps ops;
+  private DjlTensorOps cpu;
+  private NDManager scope;
+
+  @BeforeEach
+  void open() {
+    DjlSettings.apply();
+    TestEngine.assumePyTorch();
+    CudaEngine engine = kind.open();
+    ops = CudaTensorOps.open(engine, Device.gpu(0), kind.openCublas());
+    cpu = new DjlTensorOps();
+    scope = ops.manager().newSubManager();
+  }
+
+  @AfterEach
+  void close() {
+    if (cpu != null) {
+      cpu.close();
+    }
+    if (ops != null) {
+      scope.close();
+      assertEquals(0, ops.manager().statistics().arrays());
+      ops.close();
+      ops.close();
+    }
+  }
+
+  private NDArray random(DataType type, long... sizes) {
+    float[] values = new float[(int) new Shape(sizes).size()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (float) random.nextGaussian() * 2;
+    }
+    return scope.create(values, new Shape(sizes)).toType(type, false);
+  }
+
+  /** The operation agrees, has a result in the first argument's manager, and leaves no others. */
+  private void assertLikeCpu(BiFunction<TensorOps, NDArray[], NDArray> op, NDArray... arguments) {
+    try (NDManager here = ops.manager().newSubManager();
+        NDManager there = cpu.manager().newSubManager()) {
+      arguments[0].attach(here);
+      NDArray[] onCpu = new NDArray[arguments.length];
+      for (int i = 0; i < arguments.length; i++) {
+        NDArray a = arguments[i];
+        onCpu[i] = a == null ? null : there.create(a.toFloatArray(), a.getShape());
+      }
+      NDArray expected = op.apply(cpu, onCpu);
+      long before = ops.manager().statistics().arrays();
+      NDArray actual = op.apply(ops, arguments);
+      assertEquals(before + 1, ops.manager().statistics().arrays());
+      assertSame(here, actual.getManager());
+      assertEquals(arguments[0].getDataType(), actual.getDataType());
+      assertEquals(expected.getShape(), actual.getShape());
+      assertClose(expected.toFloatArray(), actual);
+      for (int i = 0; i < arguments.length; i++) {
+        if (arguments[i] != null) {
+          assertArrayEquals(onCpu[i].toFloatArray(), arguments[i].toFloatArray());
+        }
+      }
+    }
+  }
+
+  private static void assertClose(float[] expected, NDArray actual) {
+    float[] values = actual.toFloatArray();
+    double difference = 0;
+    double norm = 0;
+    for (int i = 0; i < values.length; i++) {
+      difference += Math.pow(values[i] - expected[i], 2);
+      norm += Math.pow(expected[i], 2);
+    }
+    double error = Math.sqrt(difference / norm);
+    assertTrue(error < TOLERANCES.get(actual.getDataType()), () -> "relative error " + error);
+  }
+
+  /** The call fails, and everything that it allocated is freed. */
+  private <T extends Throwable> T assertFails(Class<T> type, Executable call) {
+    long before = ops.manager().statistics().arrays();
+    T thrown = assertThrows(type, call);
+    assertEquals(before, ops.manager().statistics().arrays());
+    return thrown;
+  }
+
+  @Test
+  void computesInBfloat16() {
+    assertEquals(DataType.BFLOAT16, ops.computeType());
+    assertSame(ops.manager().kernels(), ops.kernels());
+  }
+
+  @Test
+  void linear() {
+    for (DataType type : COMPUTED) {
+      assertLikeCpu(
+          (o, a) -> o.linear(a[0], a[1], a[2]),
+          random(type, 7, 24),
+          random(type, 40, 24),
+          random(type, 40));
+      assertLikeCpu(
+          (o, a) -> o.linear(a[0], a[1], null), random(type, 3, 5, 16), random(type, 8, 16));
+      assertEquals(
+          new Shape(0, 8), ops.linear(random(type, 0, 16), random(type, 8, 16), null).getShape());
+    }
+    assertLikeCpu(
+        (o, a) -> o.linear(a[0], a[1], a[2]), random(F32, 33), random(F32, 9, 33), random(F32, 9));
+  }
+
+  /** The fake library has no halves. */
+  @Test
+  void linearOfHalves() {
+    assumeTrue(kind == TestEngine.NVIDIA, "needs a GPU");
+    DataType half = DataType.FLOAT16;
+    assertLikeCpu(
+        (o, a) -> o.linear(a[0], a[1], a[2]),
+        random(half, 7, 24),
+        random(half, 40, 24),
+        random(half, 40));
+  }
+
+  @Test
+  void activations() {
+    for (DataType type : COMPUTED) {
+      assertLikeCpu((o, a) -> o.geluTanh(a[0]), random(type, 7, 13));
+      assertLikeCpu((o, a) -> o.silu(a[0]), random(type, 2, 3, 5, 7));
+      assertEquals(new Shape(0, 3), ops.silu(random(type, 0, 3)).getShape());
+    }
+  }
+
+  /** With weights of 32 bits as well, which stay so where the model's do. */
+  @Test
+  void norms() {
+    for (DataType type : COMPUTED) {
+      for (DataType weights : List.of(type, F32)) {
+        assertLikeCpu(
+            (o, a) -> o.rmsNorm(a[0], a[1], 1e-6), random(type, 5, 17), random(weights, 17));
+        assertLikeCpu(
+            (o, a) -> o.layerNorm(a[0], a[1], a[2], 1e-6),
+            random(type, 2, 3, 33),
+            random(weights, 33),
+            random(weights, 33));
+      }
+      assertLikeCpu((o, a) -> o.layerNorm(a[0], null, null, 1e-6), random(type, 5, 17));
+    }
+  }
+
+  @Test
+  void modulationAndGate() {
+    for (DataType type : COMPUTED) {
+      for (DataType vectors : List.of(type, F32)) {
+        assertLikeCpu(
+            (o, a) -> o.modulate(a[0], a[1], a[2]),
+            random(type, 5, 19),
+            random(vectors, 19),
+            random(vectors, 1, 19));
+        assertLikeCpu(
+            (o, a) -> o.gatedResidual(a[0], a[1], a[2]),
+            random(type, 5, 19),
+            random(type, 5, 19),
+            random(vectors, 1, 19));
+      }
+    }
+  }
+
+  @Test
+  void rotaryInterleaved() {
+    for (DataType type : COMPUTED) {
+      assertLikeCpu(
+          (o, a) -> o.rotaryInterleaved(a[0], a[1], a[2]),
+          random(type, 5, 3, 14),
+          random(F32, 5, 7),
+          random(F32, 5, 7));
+    }
+  }
+
+  /** The CUDA kernels have none of 32 bits. */
+  @Test
+  void attention() {
+    List<DataType> halves = List.of(DataType.FLOAT16, DataType.BFLOAT16);
+    for (DataType type : kind == TestEngine.FAKE ? COMPUTED : halves) {
+      assertLikeCpu(
+          (o, a) -> o.attention(a[0], a[1], a[2]),
+          random(type, 37, 3, 64),
+          random(type, 71, 3, 64),
+          random(type, 71, 3, 64));
+    }
+  }
+
+  @Test
+  void upsampleNearest() {
+    for (DataType type : COMPUTED) {
+      assertLikeCpu((o, a) -> o.upsampleNearest(a[0]), random(type, 2, 3, 5, 7));
+    }
+  }
+
+  @Test
+  void memoryIsTheArraysOwn() {
+    NDArray x = random(F32, 3, 5);
+    assertEquals(((CudaNDArray) x).memory(), ops.memory(x));
+    assertEquals(60, ops.memory(x).byteSize());
+  }
+
+  @Test
+  void uploadConverts() {
+    float[] values = {1.5f, -2, 0.1f, 65504, 1e-8f, 3};
+    Shape shape = new Shape(2, 3);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment data = arena.allocateFrom(ValueLayout.JAVA_FLOAT, values);
+      NDArray same = ops.upload(scope, data, F32, shape, F32);
+      assertArrayEquals(values, same.toFloatArray());
+      NDArray half = ops.upload(scope, data, F32, shape, DataType.FLOAT16);
+      assertSame(scope, half.getManager());
+      assertEquals(shape, half.getShape());
+      NDArray brief = ops.upload(scope, data, F32, shape, DataType.BFLOAT16);
+      for (int i = 0; i < values.length; i++) {
+        assertEquals(Float.float16ToFloat(Float.floatToFloat16(values[i])), half.toFloatArray()[i]);
+        assertEquals(
+            FloatConversion.bfloat16ToFloat(FloatConversion.floatToBfloat16(values[i])),
+            brief.toFloatArray()[i]);
+      }
+      MemorySegment stored = MemorySegment.ofArray(brief.toByteArray());
+      NDArray wide = ops.upload(scope, stored, DataType.BFLOAT16, shape, F32);
+      assertArrayEquals(brief.toFloatArray(), wide.toFloatArray());
+      assertEquals(4, ops.manager().statistics().arrays());
+    }
+  }
+
+  /** More than one piece, and not a multiple of it. */
+  @Test
+  void uploadConvertsInPieces() {
+    int count = CudaTensorOps.UPLOAD_ELEMENTS + 5;
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment data = arena.allocate(2L * count, 2);
+      for (int i : new int[] {0, count - 6, count - 5, count - 1}) {
+        data.setAtIndex(ValueLayout.JAVA_SHORT, i, FloatConversion.floatToBfloat16(i % 100 + 1));
+      }
+      NDArray x = ops.upload(scope, data, DataType.BFLOAT16, new Shape(count), F32);
+      float[] values = x.toFloatArray();
+      for (int i : new int[] {0, count - 6, count - 5, count - 1}) {
+        assertEquals(i % 100 + 1, values[i]);
+        values[i] = 0;
+      }
+      assertArrayEquals(new float[count], values);
+    }
+  }
+
+  @Test
+  void failuresFreeWhatTheyAllocated() {
+    NDArray wide = random(F32, 1, 20_000); // more than the norms' kernels take
+    NDArray weight = random(F32, 20_000);
+    assertFails(KernelException.class, () -> ops.rmsNorm(wide, weight, 1e-6));
+    assertFails(KernelException.class, () -> ops.layerNorm(wide, weight, weight, 1e-6));
+    NDArray q = random(F32, 5, 2, 8);
+    NDArray k = random(F32, 7, 3, 8);
+    assertFails(KernelException.class, () -> ops.attention(q, k, k));
+    MemorySegment numbers = MemorySegment.ofArray(new byte[12]);
+    assertFails(
+        UnsupportedOperationException.class,
+        () -> ops.upload(scope, numbers, DataType.INT32, new Shape(3), F32));
+    assertFails(
+        IllegalArgumentException.class,
+        () -> ops.upload(scope, numbers, F32, new Shape(4), DataType.BFLOAT16));
+  }
+
+  /** An array that would not fit into the fake device. */
+  @Test
+  void outOfMemoryLeavesTheBackendUsable() {
+    assumeTrue(kind == TestEngine.FAKE, "needs a small device");
+    try (NDArray large = ops.manager().create(new Shape(1, 1, 1 << 13, 1 << 13))) {
+      assertFails(CudaOutOfMemoryException.class, () -> ops.upsampleNearest(large));
+    }
+    assertLikeCpu((o, a) -> o.silu(a[0]), random(F32, 3, 5));
+  }
+
+  @Test
+  void argumentsThatDoNotFitAreRefused() {
+    NDArray x = random(F32, 5, 6);
+    NDArray weight = random(F32, 4, 6);
+    NDArray brief = random(DataType.BFLOAT16, 4, 6);
+    IllegalArgumentException e =
+        assertFails(IllegalArgumentException.class, () -> ops.linear(x, brief, null));
+    assertEquals(
+        "linear of (5, 6) float32, (4, 6) bfloat16, null; expected x (…, in), weight (out, in) and"
+            + " bias (out) of one type",
+        e.getMessage());
+    NDArray bias = random(F32, 5);
+    assertFails(IllegalArgumentException.class, () -> ops.linear(x, weight, bias));
+    assertFails(IllegalArgumentException.class, () -> ops.rmsNorm(x, weight, 1e-6));
+    assertFails(IllegalArgumentException.class, () -> ops.rmsNorm(x, null, 1e-6));
+    NDArray row = random(F32, 6);
+    NDArray briefRow = random(DataType.BFLOAT16, 6);
+    assertFails(IllegalArgumentException.class, () -> ops.layerNorm(x, row, briefRow, 1e-6));
+    assertFails(IllegalArgumentException.class, () -> ops.modulate(x, weight, row));
+    assertFails(IllegalArgumentException.class, () -> ops.gatedResidual(x, weight, row));
+    NDArray turned = random(F32, 5, 2, 6);
+    NDArray table = random(F32, 5, 3);
+    NDArray briefTable = random(DataType.BFLOAT16, 5, 3);
+    assertFails(
+        IllegalArgumentException.class, () -> ops.rotaryInterleaved(turned, table, briefTable));
+    assertFails(IllegalArgumentException.class, () -> ops.attention(turned, x, x));
+    assertFails(IllegalArgumentException.class, () -> ops.upsampleNearest(x));
+    NDArray whole = scope.zeros(new Shape(3), DataType.INT32);
+    assertFails(IllegalArgumentException.class, () -> ops.silu(whole));
+  }
+
+  @Test
+  void arraysOfOtherManagersAreRefused() {
+    try (NDArray onCpu = cpu.manager().ones(new Shape(3));
+        CudaNDManager other = ops.manager().getEngine().newBaseManager();
+        NDArray elsewhere = other.ones(new Shape(3))) {
+      assertFails(IllegalArgumentException.class, () -> ops.silu(onCpu));
+      assertFails(IllegalArgumentException.class, () -> ops.memory(onCpu));
+      IllegalArgumentException e =
+          assertFails(IllegalArgumentException.class, () -> ops.silu(elsewhere));
+      assertTrue(e.getMessage().startsWith("silu of an array of "), e.getMessage());
+      MemorySegment data = MemorySegment.ofArray(new byte[12]);
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> ops.upload(cpu.manager(), data, F32, new Shape(3), F32));
+    }
+  }
+
+  @Test
+  void operationsThatAreMissingNameThemselves() {
+    NDArray x = random(F32, 3);
+    Map<String, Executable> missing =
+        Map.of(
+            "biasedAttention", () -> ops.biasedAttention(x, x, x, x, 1),
+            "gatherRows", () -> ops.gatherRows(x, x),
+            "conv3d", () -> ops.conv3d(x, x, x, 1, 0),
+            "conv2d", () -> ops.conv2d(x, x, x, 1, new int[4]),
+            "channelNorm", () -> ops.channelNorm(x, x, true));
+    missing.forEach(
+        (name, call) ->
+            assertEquals(
+                name + " is not an operation of the CUDA backend; the CPU backend has it",
+                assertFails(UnsupportedOperationException.class, call).getMessage()));
+  }
+}
