@@ -35,6 +35,7 @@ struct Pool {
 };
 struct Context {
   int retained = 0;
+  bool unfinished = false;  // a stream was destroyed, whose work nobody has waited for
   size_t used = 0;
   Pool pool;
 };
@@ -189,6 +190,10 @@ int cuDevicePrimaryCtxRelease_v2(int device) {
   LOCKED;
   return contexts[device - 10].retained-- > 0 ? kSuccess : kInvalidContext;
 }
+int cuDevicePrimaryCtxGetState(int device, unsigned* flags, int* active) {
+  LOCKED;
+  return *flags = 0, *active = contexts[device - 10].retained > 0, kSuccess;
+}
 int cuCtxGetCurrent(Context** context) { return *context = now(), kSuccess; }
 int cuCtxSetCurrent(Context* context) {
   if (!current.empty()) current.pop_back();
@@ -202,7 +207,11 @@ int cuCtxPopCurrent_v2(Context** context) {
   current.pop_back();
   return kSuccess;
 }
-int cuCtxSynchronize() { return now() == nullptr ? kInvalidContext : kSuccess; }
+int cuCtxSynchronize() {
+  LOCKED;
+  if (now() == nullptr) return kInvalidContext;
+  return now()->unfinished = false, kSuccess;
+}
 
 int cuMemGetInfo_v2(size_t* free, size_t* total) {
   LOCKED;
@@ -217,7 +226,10 @@ int cuMemAlloc_v2(uintptr_t* memory, size_t bytes) {
 }
 int cuMemFree_v2(uintptr_t memory) {
   LOCKED;
-  return now() == nullptr ? kInvalidContext : release(memory);
+  if (now() == nullptr) return kInvalidContext;
+  const auto found = memories.find(memory);
+  if (found != memories.end() && found->second.pooled && now()->unfinished) return kInvalidValue;
+  return release(memory);
 }
 int cuMemAllocAsync(uintptr_t* memory, size_t bytes, Stream* stream) {
   LOCKED;
@@ -311,6 +323,7 @@ int cuStreamDestroy_v2(Stream* stream) {
   LOCKED;
   const Result result = usable(stream);
   if (result != kSuccess) return result;
+  now()->unfinished = true;
   streams.erase(stream);
   delete stream;
   return kSuccess;
@@ -336,6 +349,7 @@ int cuStreamBeginCapture_v2(Stream* stream, int mode) {
 }
 int cuStreamEndCapture(Stream* stream, Graph** graph) {
   LOCKED;
+  if (stream->capturing == nullptr) return kInvalidValue;
   graphs.insert(*graph = stream->capturing);
   stream->capturing = nullptr;
   return usable(stream);

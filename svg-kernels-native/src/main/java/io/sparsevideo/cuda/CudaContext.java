@@ -65,7 +65,10 @@ public final class CudaContext implements AutoCloseable {
     driver.setCurrentContext(address());
   }
 
-  /** Makes the context the calling thread's current one until the result is closed. */
+  /**
+   * Makes the context the calling thread's current one until the result is closed. A virtual thread
+   * must not block meanwhile: it could go on on another carrier, whose current context is another.
+   */
   public Scope enter() {
     long mine = address();
     if (driver.currentContext() == mine) {
@@ -185,27 +188,28 @@ public final class CudaContext implements AutoCloseable {
   }
 
   /**
-   * Releases the context. Closing twice does nothing.
+   * Releases the context, which others may still hold. Where nobody does, it is gone, and the
+   * calling thread is left without a current context if it was that. Closing twice does nothing.
    *
    * @throws IllegalStateException when something opened from it is still open; it then stays open
    */
   @Override
   public void close() {
-    if (closed.get()) {
-      return;
-    }
-    if (!open.isEmpty()) {
-      throw new IllegalStateException(
-          "%s cannot be closed before what was opened from it: %s"
-              .formatted(this, String.join(", ", openResources())));
-    }
-    if (!closed.compareAndSet(false, true)) {
-      return;
-    }
-    if (driver.currentContext() == handle) {
-      driver.setCurrentContext(0); // or the thread would go on with a context that may be gone
+    synchronized (open) {
+      if (closed.get()) {
+        return;
+      }
+      if (!open.isEmpty()) {
+        throw new IllegalStateException(
+            "%s cannot be closed before what was opened from it: %s"
+                .formatted(this, String.join(", ", openResources())));
+      }
+      closed.set(true);
     }
     driver.releasePrimaryContext(device.id());
+    if (driver.currentContext() == handle && !driver.isPrimaryContextActive(device.id())) {
+      driver.setCurrentContext(0);
+    }
   }
 
   @Override
@@ -218,8 +222,20 @@ public final class CudaContext implements AutoCloseable {
   }
 
   <T extends CudaResource> T opened(T resource) {
-    open.add(resource);
-    return resource;
+    synchronized (open) {
+      if (!closed.get()) {
+        open.add(resource);
+        return resource;
+      }
+    }
+    // Another thread closed the context while the resource was made.
+    IllegalStateException failure = new IllegalStateException(this + " is closed");
+    try {
+      resource.release(resource.handle());
+    } catch (CudaException e) { // it went with the context
+      failure.addSuppressed(e);
+    }
+    throw failure;
   }
 
   void closed(CudaResource resource) {

@@ -95,7 +95,7 @@ public final class CudaDriver {
       return new CudaDriver(origin, bindings);
     } catch (NoSuchElementException e) {
       throw new CudaUnavailableException(
-          List.of(origin + ": not a CUDA driver of version 11.2 or later: " + e.getMessage()));
+          List.of(origin + ": not a CUDA driver of version 11.4 or later: " + e.getMessage()));
     } catch (CudaException e) {
       throw new CudaUnavailableException(List.of(origin + ": " + e.getMessage()));
     }

@@ -63,14 +63,13 @@ public final class CudaStream extends CudaResource {
     long stream = handle();
     try (CudaContext.Scope current = context().enter()) {
       driver().beginCapture(stream, cuda_h.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL());
-      long graph;
       try {
         work.run();
-        graph = driver().endCapture(stream);
       } catch (Throwable t) {
         abandonCapture(stream, t);
         throw t;
       }
+      long graph = driver().endCapture(stream);
       try {
         return context().opened(new CudaGraph(context(), driver().instantiate(graph)));
       } finally {
@@ -175,8 +174,18 @@ public final class CudaStream extends CudaResource {
 
   /** Gives the stream back; work that is on it still runs to its end. */
   @Override
-  public void close() {
+  public synchronized void close() { // one lock with free, which asks whether it is closed
     super.close();
+  }
+
+  /** Frees pool memory once the stream, or all of the context where that is closed, has used it. */
+  synchronized void free(long memory) {
+    if (isClosed()) {
+      driver().synchronizeContext(); // cuMemFree does not wait for what the stream still runs
+      driver().free(memory);
+    } else {
+      driver().free(memory, address());
+    }
   }
 
   @Override

@@ -5,6 +5,10 @@ import java.lang.foreign.MemorySegment;
 /**
  * Memory of a device, of the device ({@link CudaContext#allocate}) or of its stream-ordered pool
  * ({@link CudaStream#allocate}).
+ *
+ * <p>Closing frees it: pool memory in the order of its stream, so that work put on the stream
+ * before may still use it; when the stream is closed, and other memory, once the device has
+ * finished. Work on other streams must have been waited for.
  */
 public final class DeviceMemory extends CudaResource {
 
@@ -40,22 +44,12 @@ public final class DeviceMemory extends CudaResource {
     return segment.byteSize();
   }
 
-  /**
-   * Frees the memory: pool memory in the order of its stream, so that work put on the stream before
-   * may still use it; when the stream is closed, and other memory, once the device has finished.
-   * Work on other streams must have been waited for.
-   */
-  @Override
-  public void close() {
-    super.close();
-  }
-
   @Override
   void release(long handle) {
-    if (stream == null || stream.isClosed()) {
+    if (stream == null) {
       driver().free(handle);
     } else {
-      driver().free(handle, stream.address());
+      stream.free(handle);
     }
   }
 

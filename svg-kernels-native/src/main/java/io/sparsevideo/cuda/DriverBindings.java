@@ -38,6 +38,7 @@ final class DriverBindings {
     DEVICE_GET_DEFAULT_MEM_POOL("cuDeviceGetDefaultMemPool", "device"),
     PRIMARY_CTX_RETAIN("cuDevicePrimaryCtxRetain", "device"),
     PRIMARY_CTX_RELEASE("cuDevicePrimaryCtxRelease_v2", "device"),
+    PRIMARY_CTX_GET_STATE("cuDevicePrimaryCtxGetState", "device"),
     CTX_GET_CURRENT("cuCtxGetCurrent"),
     CTX_SET_CURRENT("cuCtxSetCurrent", "context"),
     CTX_PUSH_CURRENT("cuCtxPushCurrent_v2", "context"),
@@ -103,6 +104,7 @@ final class DriverBindings {
   private static final MethodHandle NONE = signature();
   private static final MethodHandle I = signature(JAVA_INT);
   private static final MethodHandle IP = signature(JAVA_INT, ADDRESS);
+  private static final MethodHandle IPP = signature(JAVA_INT, ADDRESS, ADDRESS);
   private static final MethodHandle L = signature(JAVA_LONG);
   private static final MethodHandle LL = signature(JAVA_LONG, JAVA_LONG);
   private static final MethodHandle LLI = signature(JAVA_LONG, JAVA_LONG, JAVA_INT);
@@ -219,6 +221,20 @@ final class DriverBindings {
 
   void releasePrimaryContext(int device) {
     check(call(Function.PRIMARY_CTX_RELEASE, device), Function.PRIMARY_CTX_RELEASE, device);
+  }
+
+  /** Whether anybody holds the device's primary context. */
+  boolean isPrimaryContextActive(int device) {
+    MemorySegment flags = ANSWER.get();
+    MemorySegment active = flags.asSlice(JAVA_LONG.byteSize());
+    try {
+      int status =
+          (int) IPP.invokeExact(address(Function.PRIMARY_CTX_GET_STATE), device, flags, active);
+      check(status, Function.PRIMARY_CTX_GET_STATE, device);
+    } catch (Throwable t) {
+      throw unexpected(t);
+    }
+    return active.get(JAVA_INT, 0) != 0;
   }
 
   /** 0 when the thread has none. */

@@ -24,15 +24,21 @@ public final class PinnedMemory extends CudaResource {
     return segment.byteSize();
   }
 
-  /** Frees the memory; copies that use it must have ended. */
+  /**
+   * Frees the memory; copies that use it must have ended.
+   *
+   * @throws IllegalStateException while Java or a native call uses it; it then stays open
+   */
   @Override
-  public void close() {
+  public synchronized void close() {
+    if (segment.scope().isAlive()) {
+      arena.close();
+    }
     super.close();
   }
 
   @Override
   void release(long handle) {
-    arena.close();
     driver().freeHost(handle);
   }
 

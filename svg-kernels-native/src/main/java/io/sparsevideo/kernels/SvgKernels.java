@@ -41,9 +41,10 @@ import java.util.Objects;
  * during the call, and outputs must not overlap inputs, but for what a method says of working in
  * place.
  *
- * <p>Every call throws {@link KernelException} when shapes disagree, a segment is too small, closed
- * or not native, or the library refuses a value; the message names the function, the argument and
- * the values. Outputs are unspecified after that.
+ * <p>Every call throws {@link KernelException} when shapes disagree, a segment is too small, not
+ * native or of a closed arena (device memory has none: that it is freed is not noticed), or the
+ * library refuses a value; the message names the function, the argument and the values. Outputs are
+ * unspecified after that.
  */
 public final class SvgKernels {
 

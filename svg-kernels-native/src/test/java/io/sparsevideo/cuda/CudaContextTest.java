@@ -1,10 +1,21 @@
 package io.sparsevideo.cuda;
 
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -105,12 +116,78 @@ class CudaContextTest {
     assertThrows(IllegalStateException.class, first::setCurrent);
   }
 
+  /** The context is the device's: others may hold it, and it is gone when nobody does. */
   @Test
-  void aClosedContextIsNotCurrent() {
-    CudaContext context = driver.device(0).retainContext();
-    context.setCurrent();
-    context.close();
+  void aContextStaysCurrentWhileOthersHoldIt() {
+    CudaContext again = driver.device(0).retainContext();
+    again.setCurrent();
+    again.close();
+    assertEquals(first.address(), first.driver().currentContext());
+    first.close();
     assertEquals(0, first.driver().currentContext());
+  }
+
+  /** What another thread makes while the context is closed is given back. */
+  @Test
+  void nothingIsOpenedFromAClosedContext() {
+    CudaContext context = driver.device(0).retainContext();
+    try (CudaContext.Scope current = first.enter()) {
+      long event = first.driver().newEvent(0);
+      context.close();
+      IllegalStateException e =
+          assertThrows(
+              IllegalStateException.class, () -> context.opened(new CudaEvent(context, event)));
+      assertEquals("context of cuda:0 Fake device A is closed", e.getMessage());
+      assertEquals(List.of(), context.openResources());
+      assertThrows(CudaException.class, () -> first.driver().destroyEvent(event));
+    }
+  }
+
+  /** The C library's qsort holds its argument while it calls back. */
+  @Test
+  void pinnedMemoryInUseStaysOpen() throws Throwable {
+    PinnedMemory pinned = first.allocatePinned(8);
+    Linker linker = Linker.nativeLinker();
+    List<RuntimeException> refused = new ArrayList<>();
+    try (Arena arena = Arena.ofConfined()) {
+      MethodHandle compare =
+          MethodHandles.insertArguments(
+              MethodHandles.lookup()
+                  .findStatic(
+                      CudaContextTest.class,
+                      "closeWhileComparing",
+                      MethodType.methodType(
+                          int.class,
+                          PinnedMemory.class,
+                          List.class,
+                          MemorySegment.class,
+                          MemorySegment.class)),
+              0,
+              pinned,
+              refused);
+      MemorySegment comparator =
+          linker.upcallStub(compare, FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS), arena);
+      linker
+          .downcallHandle(
+              linker.defaultLookup().findOrThrow("qsort"),
+              FunctionDescriptor.ofVoid(ADDRESS, JAVA_LONG, JAVA_LONG, ADDRESS))
+          .invokeExact(pinned.segment(), 2L, 4L, comparator);
+    }
+    assertFalse(refused.isEmpty());
+    assertEquals(IllegalStateException.class, refused.getFirst().getClass());
+    pinned.segment().fill((byte) 1);
+    assertClosesTwice(pinned);
+    assertEquals(List.of(), first.openResources());
+  }
+
+  private static int closeWhileComparing(
+      PinnedMemory pinned, List<RuntimeException> refused, MemorySegment a, MemorySegment b) {
+    try {
+      pinned.close();
+    } catch (RuntimeException e) { // an exception must not go through native code
+      refused.add(e);
+    }
+    return 0;
   }
 
   @Test
@@ -128,10 +205,10 @@ class CudaContextTest {
     assertThrows(IllegalStateException.class, event::synchronize);
     assertThrows(IllegalStateException.class, memory::segment);
     assertThrows(IllegalStateException.class, pinned::segment);
-    assertThrows(
-        IllegalStateException.class, () -> host.get(java.lang.foreign.ValueLayout.JAVA_INT, 0));
+    assertThrows(IllegalStateException.class, () -> host.get(JAVA_INT, 0));
   }
 
+  /** The driver refuses to free it while what its stream still had to do may use it. */
   @Test
   void poolMemoryMayOutliveItsStream() {
     CudaStream stream = first.newStream();

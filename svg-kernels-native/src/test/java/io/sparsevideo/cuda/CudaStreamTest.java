@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -159,6 +160,20 @@ class CudaStreamTest {
       stream.fill(memory.segment(), (byte) 5);
       assertEquals(5, lastByte(memory));
     }
+  }
+
+  @Test
+  void aCaptureThatCannotEndIsNotEndedAgain() {
+    assumeTrue(kind == TestDriver.FAKE, "the work ends the capture itself");
+    CudaException e =
+        assertThrows(
+            CudaException.class,
+            () -> stream.capture(() -> context.driver().destroyGraph(endCapture())));
+    assertEquals(0, e.getSuppressed().length);
+  }
+
+  private long endCapture() {
+    return context.driver().endCapture(stream.address());
   }
 
   private byte lastByte(DeviceMemory memory) {

@@ -4,6 +4,7 @@ import ai.djl.Device;
 import ai.djl.Model;
 import ai.djl.engine.Engine;
 import ai.djl.engine.StandardCapabilities;
+import io.sparsevideo.cuda.CudaContext;
 import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.cuda.CudaStream;
 import io.sparsevideo.cuda.CudaUnavailableException;
@@ -117,20 +118,8 @@ public final class CudaEngine extends Engine {
 
   /** Where arrays of a device belong that were detached; it is never closed. */
   CudaNDManager systemManager(Device device) {
-    int ordinal = ordinal(device);
-    CudaNDManager present = systemManagers.get(ordinal);
-    if (present != null) {
-      return present;
-    }
-    // Not computed inside the map: opening a device may take seconds, and calls the heaps' map.
-    synchronized (systemManagers) {
-      present = systemManagers.get(ordinal);
-      if (present == null) {
-        present = CudaNDManager.newSystemManager(this, device, newQueue(device));
-        systemManagers.put(ordinal, present);
-      }
-      return present;
-    }
+    return systemManagers.computeIfAbsent(
+        ordinal(device), n -> CudaNDManager.newSystemManager(this, device, newQueue(device)));
   }
 
   CudaQueue newQueue(Device device) {
@@ -138,8 +127,17 @@ public final class CudaEngine extends Engine {
   }
 
   private DeviceHeap heap(Device device) {
-    return heaps.computeIfAbsent(
-        ordinal(device), n -> new DeviceHeap(driver.get().device(n).retainContext()));
+    return heaps.computeIfAbsent(ordinal(device), this::openHeap);
+  }
+
+  private DeviceHeap openHeap(int ordinal) {
+    CudaContext context = driver.get().device(ordinal).retainContext();
+    try {
+      return new DeviceHeap(context);
+    } catch (RuntimeException | Error e) {
+      context.close();
+      throw e;
+    }
   }
 
   private static int ordinal(Device device) {

@@ -165,6 +165,10 @@ public final class CudaNDArray extends NDArrayAdapter {
   public void intern(NDArray replaced) {
     requireOpen();
     CudaNDArray other = sameDevice("intern", replaced);
+    other.requireOpen();
+    if (other == this) {
+      return;
+    }
     queue().follow(other.queue());
     other.storage.hold(queue());
     storage.release();
@@ -204,7 +208,7 @@ public final class CudaNDArray extends NDArrayAdapter {
   /** Copies the elements to host memory of exactly their size, and waits for it. */
   public void copyTo(MemorySegment target) {
     MemorySegment source = memory();
-    Elements.requireSize(target, source.byteSize());
+    Elements.requireSize("the target", target, source.byteSize());
     queue().copyToHost(target, source);
   }
 
@@ -238,7 +242,7 @@ public final class CudaNDArray extends NDArrayAdapter {
   /** Copies the elements from host memory of exactly their size; it has been read on return. */
   public void set(MemorySegment data) {
     MemorySegment target = memory();
-    Elements.requireSize(data, target.byteSize());
+    Elements.requireSize("the source", data, target.byteSize());
     queue().copyToDevice(target, data);
   }
 
@@ -250,7 +254,7 @@ public final class CudaNDArray extends NDArrayAdapter {
       array.set(toByteBuffer(true));
       return;
     }
-    Elements.requireSize(source, target.memory().byteSize());
+    Elements.requireSize("the target", target.memory(), source.byteSize());
     if (target.isOn(storage.heap())) {
       if (source.byteSize() > 0) {
         target.after(() -> target.queue().stream().copyOnDevice(target.memory(), source), this);
@@ -404,7 +408,10 @@ public final class CudaNDArray extends NDArrayAdapter {
     NDIndexFullSlice slice = slice("get", index);
     long[] sizes = slice.getShape().getShape();
     long[] strides = sliceStrides(slice);
-    if (Shapes.isContiguous(sizes, strides) || slice.getShape().size() == 0) {
+    if (slice.getShape().size() == 0) { // which may start past the end
+      return view(owner, 0, slice.getSqueezedShape());
+    }
+    if (Shapes.isContiguous(sizes, strides)) {
       return view(owner, firstOf(slice), slice.getSqueezedShape());
     }
     return owner.create(
@@ -606,7 +613,8 @@ public final class CudaNDArray extends NDArrayAdapter {
     CudaNDArray source = sameDevice("set", value);
     if (source.getDataType() != dataType) {
       throw new IllegalArgumentException(
-          "set of %s to %s; toType makes them one".formatted(dataType, source.dataType));
+          "set of %s to %s; toType makes them one"
+              .formatted(Shapes.text(source.shape, source.dataType), dataType));
     }
     write(slice, source, Shapes.broadcastStrides(source.shape, slice.getSqueezedShape()));
   }
@@ -615,23 +623,25 @@ public final class CudaNDArray extends NDArrayAdapter {
   public void set(NDIndex index, Number value) {
     NDIndexFullSlice slice = slice("set", index);
     try (CudaNDArray one = getManager().create(new Shape(), dataType)) {
-      one.fill(value.doubleValue());
+      one.fill(value);
       write(slice, one, new long[slice.getSqueezedShape().dimension()]);
     }
   }
 
+  /** Frees the slice that the function gets, and what it computes from it. */
   @Override
   public void set(NDIndex index, Function<NDArray, NDArray> function) {
-    try (NDArray before = get(index);
-        NDArray after = function.apply(before)) {
-      set(index, after);
+    try (NDManager scope = getManager().newSubManager()) {
+      set(index, function.apply(get(scope, index)));
     }
   }
 
   @Override
   public void setScalar(NDIndex index, Number value) {
-    if (slice("setScalar", index).getShape().size() != 1) {
-      throw new IllegalArgumentException("setScalar: the index does not name one element");
+    Shape named = slice("setScalar", index).getSqueezedShape();
+    if (named.size() != 1) {
+      throw new IllegalArgumentException(
+          "setScalar of %s: the index names the elements %s, not one".formatted(shape, named));
     }
     set(index, value);
   }
@@ -654,12 +664,20 @@ public final class CudaNDArray extends NDArrayAdapter {
       boolean squeezed = Arrays.stream(slice.getToSqueeze()).anyMatch(s -> s == dim);
       strides[d] = squeezed ? 0 : squeezedStrides[next++];
     }
-    View to = elements(sizes, sliceStrides(slice), firstOf(slice));
-    copyFrom(source, source.elements(sizes, strides, 0), to);
+    long[] toStrides = sliceStrides(slice);
+    View to = elements(sizes, toStrides, firstOf(slice));
+    boolean isItself =
+        source.storage == storage
+            && source.offset == offset + firstOf(slice) * dataType.getNumOfBytes()
+            && IntStream.range(0, sizes.length)
+                .allMatch(d -> sizes[d] == 1 || strides[d] == toStrides[d]);
+    if (!isItself) { // kernels refuse to copy memory onto itself
+      copyFrom(source, source.elements(sizes, strides, 0), to);
+    }
   }
 
   /** Sets every element. */
-  void fill(double value) {
+  void fill(Number value) {
     if (size() == 0) {
       return;
     }
@@ -667,7 +685,7 @@ public final class CudaNDArray extends NDArrayAdapter {
     ByteBuffer pattern = manager.allocateDirect(size);
     Elements.put(pattern, value, dataType);
     pattern.rewind();
-    if (value == 0 || size == 1) {
+    if (value.doubleValue() == 0 || size == 1) {
       queue().stream().fill(memory(), pattern.get(0));
     } else if (size == Integer.BYTES) {
       queue().stream().fillInts(memory(), pattern.getInt(0));

@@ -6,6 +6,7 @@ import ai.djl.ndarray.BaseNDManager;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.NDResource;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.util.PairList;
@@ -19,6 +20,7 @@ import java.nio.charset.Charset;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 
 /**
@@ -35,6 +37,7 @@ public final class CudaNDManager extends BaseNDManager {
   private final boolean ownsQueue;
   private final boolean isSystem;
   private final Map<Device, NDManager> elsewhere = new HashMap<>();
+  private final AtomicBoolean closing = new AtomicBoolean();
 
   // BaseNDManager's constructor asks for the engine.
   private CudaNDManager(
@@ -109,11 +112,21 @@ public final class CudaNDManager extends BaseNDManager {
       return newSubManager();
     }
     if (!device.isGpu()) {
-      NDManager cpu = Engine.getInstance().newBaseManager(device);
-      attachUncappedInternal(NDManager.nextUid(), cpu);
-      return cpu;
+      return elsewhere(device).newSubManager();
     }
     return newChild(new CudaNDManager(engine, this, device, engine.newQueue(device), true, false));
+  }
+
+  /** One for each device: closed before this manager, it would not be detached from it. */
+  private NDManager newCpuManager(Device device) {
+    NDManager cpu = Engine.getInstance().newBaseManager(device);
+    try {
+      attachUncappedInternal(device.toString(), cpu);
+      return cpu;
+    } catch (IllegalStateException e) { // this manager is closed
+      cpu.close();
+      throw e;
+    }
   }
 
   private CudaNDManager newChild(CudaNDManager child) {
@@ -131,11 +144,22 @@ public final class CudaNDManager extends BaseNDManager {
     synchronized (elsewhere) {
       NDManager manager = elsewhere.get(device);
       if (manager == null || !manager.isOpen()) {
-        manager = newSubManager(device);
+        manager = device.isGpu() ? newSubManager(device) : newCpuManager(device);
         elsewhere.put(device, manager);
       }
       return manager;
     }
+  }
+
+  /** It is never closed, so that nothing would go back from it. */
+  @Override
+  public void tempAttachInternal(
+      NDManager originalManager, String resourceId, NDResource resource) {
+    if (isSystem) {
+      throw new IllegalStateException(
+          "the manager of detached arrays of " + device + " borrows none; attach moves an array");
+    }
+    super.tempAttachInternal(originalManager, resourceId, resource);
   }
 
   /** Detached arrays, and what is computed from them, belong to nobody. */
@@ -153,9 +177,15 @@ public final class CudaNDManager extends BaseNDManager {
       throw new IllegalStateException(
           "the manager of detached arrays of " + device + " stays open");
     }
-    super.close();
-    if (ownsQueue) {
-      queue.close();
+    if (!closing.compareAndSet(false, true)) {
+      return; // another thread's arrays are still to be freed on the stream
+    }
+    try {
+      super.close();
+    } finally {
+      if (ownsQueue) {
+        queue.close();
+      }
     }
   }
 
@@ -173,7 +203,7 @@ public final class CudaNDManager extends BaseNDManager {
     storage.hold(queue);
     try {
       return new CudaNDArray(this, storage, offset, shape, type);
-    } catch (RuntimeException e) { // this manager is closed or capped
+    } catch (RuntimeException | Error e) { // this manager is closed or capped
       storage.release();
       throw e;
     }
@@ -232,7 +262,14 @@ public final class CudaNDManager extends BaseNDManager {
 
   @Override
   public CudaNDArray arange(float start, float stop, float step, DataType type) {
-    int count = Math.max(0, (int) Math.ceil((stop - start) / (double) step));
+    double wanted = Math.ceil((stop - start) / (double) step);
+    if (step == 0
+        || !(wanted * type.getNumOfBytes() <= Integer.MAX_VALUE)) { // also what is no number
+      throw new IllegalArgumentException(
+          "arange from %s to %s by %s of %s: at most 2 GiB of numbers, and no step of 0"
+              .formatted(start, stop, step, type));
+    }
+    int count = Math.max(0, (int) wanted);
     ByteBuffer values = allocateDirect(count * type.getNumOfBytes());
     for (int i = 0; i < count; i++) {
       Elements.put(values, start + (double) i * step, type);

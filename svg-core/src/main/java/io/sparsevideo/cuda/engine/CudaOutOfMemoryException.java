@@ -1,6 +1,7 @@
 package io.sparsevideo.cuda.engine;
 
 import java.util.List;
+import java.util.Locale;
 
 /**
  * A device has no room for a tensor, also after everything unused was given back. The message says
@@ -58,7 +59,7 @@ public final class CudaOutOfMemoryException extends RuntimeException {
       return count + " bytes";
     }
     return count < 1_000_000_000
-        ? "%.1f MB".formatted(count / 1e6)
-        : "%.2f GB".formatted(count / 1e9);
+        ? String.format(Locale.ROOT, "%.1f MB", count / 1e6)
+        : String.format(Locale.ROOT, "%.2f GB", count / 1e9);
   }
 }

@@ -20,7 +20,7 @@ final class CudaQueue implements AutoCloseable {
     stream = heap.context().newStream();
     try {
       this.kernels = kernels.apply(stream);
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       stream.close();
       throw e;
     }

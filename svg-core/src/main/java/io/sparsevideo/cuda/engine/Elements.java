@@ -20,15 +20,15 @@ final class Elements {
   private Elements() {}
 
   /** Appends a value, rounded to a type. */
-  static void put(ByteBuffer to, double value, DataType type) {
+  static void put(ByteBuffer to, Number value, DataType type) {
     switch (type) {
-      case FLOAT32 -> to.putFloat((float) value);
-      case FLOAT16 -> to.putShort(Float.floatToFloat16((float) value));
-      case BFLOAT16 -> to.putShort(FloatConversion.floatToBfloat16((float) value));
-      case INT32 -> to.putInt((int) value);
-      case INT64 -> to.putLong((long) value);
-      case UINT8, INT8 -> to.put((byte) (int) value);
-      case BOOLEAN -> to.put((byte) (value == 0 ? 0 : 1));
+      case FLOAT32 -> to.putFloat(value.floatValue());
+      case FLOAT16 -> to.putShort(Float.floatToFloat16(value.floatValue()));
+      case BFLOAT16 -> to.putShort(FloatConversion.floatToBfloat16(value.floatValue()));
+      case INT32 -> to.putInt(value.intValue());
+      case INT64 -> to.putLong(value.longValue());
+      case UINT8, INT8 -> to.put((byte) value.intValue());
+      case BOOLEAN -> to.put((byte) (value.doubleValue() == 0 ? 0 : 1));
       default -> throw Unsupported.type(type);
     }
   }
@@ -46,14 +46,18 @@ final class Elements {
           "a buffer of %s has elements of another size than %s"
               .formatted(DataType.fromBuffer(buffer), type));
     }
-    requireSize(memory, bytes);
+    requireSize("the buffer", memory, bytes);
     return memory;
   }
 
-  static void requireSize(MemorySegment memory, long bytes) {
+  /**
+   * @param name of the memory, for the message
+   * @param bytes of the array on the other side of a copy
+   */
+  static void requireSize(String name, MemorySegment memory, long bytes) {
     if (memory.byteSize() != bytes) {
       throw new IllegalArgumentException(
-          "the array has %d bytes, the memory %d".formatted(bytes, memory.byteSize()));
+          "%s has %d bytes, the array %d".formatted(name, memory.byteSize(), bytes));
     }
   }
 

@@ -19,6 +19,7 @@ final class Storage {
   private final Set<CudaQueue> usedOn = new HashSet<>();
   private volatile String label;
   private int holders;
+  private boolean freed;
 
   /** Memory of {@code bytes}, for a tensor of this shape. Nobody holds it yet. */
   Storage(
@@ -54,8 +55,15 @@ final class Storage {
     this.label = label;
   }
 
-  /** One more array is on this memory and uses it on a queue. */
+  /**
+   * One more array is on this memory and uses it on a queue.
+   *
+   * @throws IllegalStateException when the last array on it was closed meanwhile
+   */
   synchronized void hold(CudaQueue queue) {
+    if (freed) {
+      throw new IllegalStateException("the memory of " + this + " is freed");
+    }
     holders++;
     usedOn.add(queue);
   }
@@ -70,14 +78,13 @@ final class Storage {
     if (--holders > 0) {
       return;
     }
+    freed = true;
     try {
-      for (CudaQueue queue : usedOn) {
-        if (allocatedOn.isOpen()) {
-          allocatedOn.follow(queue);
-        } else {
-          queue.synchronize(); // without the stream, memory is freed at once
-        }
+      if (allocatedOn.isOpen()) { // else closing the memory waits for the device
+        usedOn.forEach(allocatedOn::follow);
       }
+    } catch (RuntimeException e) { // the stream was closed meanwhile, or there is no event left
+      usedOn.forEach(CudaQueue::synchronize);
     } finally {
       memory.close();
       heap.freed(this);

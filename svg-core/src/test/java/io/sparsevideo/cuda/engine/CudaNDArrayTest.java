@@ -130,7 +130,7 @@ class CudaNDArrayTest {
       }
       IllegalArgumentException e =
           assertThrows(IllegalArgumentException.class, () -> array.copyTo(data.asSlice(4)));
-      assertTrue(e.getMessage().contains("the memory %d".formatted(4L * count - 4)));
+      assertTrue(e.getMessage().contains("the target has %d bytes".formatted(4L * count - 4)));
     }
   }
 
@@ -211,6 +211,60 @@ class CudaNDArrayTest {
     assertThrows(
         IllegalArgumentException.class,
         () -> array.set(new NDIndex("1"), manager.zeros(new Shape(5, 6), DataType.INT32)));
+  }
+
+  /** By a function that works in place, does nothing, or returns another's array. */
+  @Test
+  void functionsReplaceSlices() {
+    NDArray array = manager.zeros(new Shape(3, 4));
+    NDArray row = manager.full(new Shape(4), 3f);
+    long tensors = manager.statistics().tensors();
+    array.set(new NDIndex("1"), part -> part.addi(2));
+    array.set(new NDIndex("1:3"), part -> part);
+    array.set(new NDIndex(":, 1"), part -> part.add(1).mul(5));
+    array.set(new NDIndex("2"), part -> row);
+    array.set(new NDIndex("0, 0"), part -> array.get("2, 0"));
+    assertArrayEquals(new float[] {3, 5, 0, 0, 2, 15, 2, 2, 3, 3, 3, 3}, array.toFloatArray());
+    assertEquals(3, row.getFloat(3));
+    assertEquals(tensors, manager.statistics().tensors());
+  }
+
+  @Test
+  void emptySlicesMayStartPastTheEnd() {
+    NDArray array = manager.zeros(new Shape(4, 3));
+    assertEquals(new Shape(0, 0), array.get("4:4, 3:3").getShape());
+    assertEquals(0, array.get("4:4, 1:").toFloatArray().length);
+  }
+
+  @Test
+  void longsAreSetExactly() {
+    NDArray array = manager.zeros(new Shape(2), DataType.INT64);
+    long large = (1L << 53) + 1;
+    array.set(new NDIndex("1"), large);
+    assertArrayEquals(new long[] {0, large}, array.toLongArray());
+  }
+
+  /** Messages name the side that is wrong. */
+  @Test
+  void refusalsNameTheirValues() {
+    NDArray array = manager.zeros(new Shape(2, 3));
+    assertRefused(
+        "setScalar of (2, 3): the index names the elements (3), not one",
+        () -> array.setScalar(new NDIndex("1"), 7));
+    assertRefused(
+        "set of (3) int32 to float32",
+        () -> array.set(new NDIndex("1"), manager.zeros(new Shape(3), DataType.INT32)));
+    assertRefused(
+        "the target has 16 bytes, the array 24", () -> array.copyTo(manager.zeros(new Shape(4))));
+    for (float step : new float[] {0, 1e-9f, Float.NaN}) {
+      assertRefused("arange from 0.0 to 9.0 by " + step, () -> manager.arange(0f, 9f, step));
+    }
+    assertRefused("arange from 9.0 to 0.0 by 0.0", () -> manager.arange(9f, 0f, 0f));
+  }
+
+  private static void assertRefused(String message, Runnable call) {
+    IllegalArgumentException e = assertThrows(IllegalArgumentException.class, call::run);
+    assertTrue(e.getMessage().startsWith(message), e.getMessage());
   }
 
   private static NDArray written(NDArray array, String index, Object value) {
@@ -301,7 +355,7 @@ class CudaNDArrayTest {
     NDArray array = manager.create(new float[] {1, 2, 3, 4}, new Shape(2, 2));
     assertEquals(array, array.duplicate());
     assertTrue(array.contentEquals(reference.create(new float[] {1, 2, 3, 4}, new Shape(2, 2))));
-    assertTrue(array.allClose(array.add(1e-9)));
+    assertTrue(array.allClose(array.add(1e-6)));
     assertTrue(!array.equals(array.add(1)));
     assertTrue(array.toString().contains("3."), array.toString());
     NDArray copy = manager.zeros(new Shape(4));
@@ -309,6 +363,12 @@ class CudaNDArrayTest {
     assertArrayEquals(new float[] {1, 2, 3, 4}, copy.toFloatArray());
     copy.intern(array.add(1));
     assertEquals(new Shape(2, 2), copy.getShape());
+    assertArrayEquals(new float[] {2, 3, 4, 5}, copy.toFloatArray());
+    copy.intern(copy);
+    assertArrayEquals(new float[] {2, 3, 4, 5}, copy.toFloatArray());
+    array.close();
+    IllegalStateException e = assertThrows(IllegalStateException.class, () -> copy.intern(array));
+    assertTrue(e.getMessage().endsWith("is closed"), e.getMessage());
     assertArrayEquals(new float[] {2, 3, 4, 5}, copy.toFloatArray());
   }
 }

@@ -20,6 +20,7 @@ import io.sparsevideo.tensor.TensorScope;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -185,7 +186,15 @@ class CudaNDManagerTest {
     assertTrue(sum.isReleased());
     array.close();
     assertLive(0, 0);
-    assertThrows(IllegalStateException.class, () -> manager.system().close());
+    CudaNDManager system = manager.system();
+    assertThrows(IllegalStateException.class, system::close);
+    try (CudaNDManager third = engine.newBaseManager()) {
+      NDArray owned = third.ones(SHAPE);
+      IllegalStateException e =
+          assertThrows(IllegalStateException.class, () -> owned.tempAttach(system));
+      assertTrue(e.getMessage().contains("borrows none"), e.getMessage());
+      assertSame(third, owned.getManager());
+    }
   }
 
   @Test
@@ -197,6 +206,31 @@ class CudaNDManagerTest {
     try (NDManager child = manager.newSubManager()) {
       child.zeros(SHAPE);
       assertLive(1, 1);
+    }
+  }
+
+  /** A tree's stream is closed once, after the arrays that are freed on it. */
+  @Test
+  void threadsMayCloseAManagerAtOnce() throws Exception {
+    try (ExecutorService threads = Executors.newFixedThreadPool(2)) {
+      for (int i = 0; i < 50; i++) {
+        CudaNDManager tree = engine.newBaseManager();
+        for (int j = 0; j < 50; j++) {
+          tree.zeros(SHAPE);
+        }
+        CyclicBarrier together = new CyclicBarrier(2);
+        Callable<Void> close =
+            () -> {
+              together.await();
+              tree.close();
+              return null;
+            };
+        for (Future<Void> closed : threads.invokeAll(List.of(close, close))) {
+          closed.get();
+        }
+        assertFalse(tree.isOpen());
+        assertLive(0, 0);
+      }
     }
   }
 
@@ -216,7 +250,10 @@ class CudaNDManagerTest {
             () -> whole.broadcast(new Shape(1, 1, 1, 1, 1, 1, 1, 2, 3, 5)),
             () -> whole.broadcast(new Shape(2, 5)))) {
       try (NDScope scope = new NDScope()) {
-        assertThrows(RuntimeException.class, wrong::run);
+        RuntimeException e = assertThrows(RuntimeException.class, wrong::run);
+        assertTrue(
+            e instanceof IllegalArgumentException || e instanceof UnsupportedOperationException,
+            e.toString());
       }
     }
     assertLive(1, 1);
@@ -257,6 +294,20 @@ class CudaNDManagerTest {
       assertThrows(UnsupportedOperationException.class, () -> brief.toDevice(Device.cpu(), true));
     }
     assertFalse(cpuOfChild.isOpen());
+  }
+
+  @Test
+  void managersOfTheCpuAreClosedWithTheirParent() {
+    TestEngine.assumePyTorch();
+    CudaNDManager parent = manager.newSubManager();
+    NDManager first = parent.newSubManager(Device.cpu());
+    NDManager second = parent.newSubManager(Device.cpu());
+    first.close();
+    assertTrue(second.isOpen());
+    assertEquals(Device.cpu(), second.ones(SHAPE).getDevice());
+    parent.close();
+    assertFalse(second.isOpen());
+    assertThrows(IllegalStateException.class, () -> parent.newSubManager(Device.cpu()));
   }
 
   @Test

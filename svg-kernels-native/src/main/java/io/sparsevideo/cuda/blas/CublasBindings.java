@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import io.sparsevideo.cuda.blas.ffi.cublasLtMatmulHeuristicResult_t;
 import io.sparsevideo.cuda.blas.ffi.cublasLt_h;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
@@ -167,9 +168,9 @@ final class CublasBindings {
    * The first algorithm that the library proposes.
    *
    * @param result a {@code cublasLtMatmulHeuristicResult_t}
-   * @return whether there is one
+   * @return the status; CUBLAS_STATUS_NOT_SUPPORTED where there is none
    */
-  boolean heuristic(
+  int heuristic(
       long handle,
       long descriptor,
       long a,
@@ -181,12 +182,16 @@ final class CublasBindings {
     MemorySegment count = VALUE.get();
     count.set(JAVA_INT, 0, 0);
     try {
-      // Without a result the status is CUBLAS_STATUS_NOT_SUPPORTED, which says no more.
       int status =
           (int)
               HEURISTIC.invokeExact(
                   heuristic, handle, descriptor, a, b, c, d, preference, 1, result, count);
-      return status == cublasLt_h.CUBLAS_STATUS_SUCCESS() && count.get(JAVA_INT, 0) > 0;
+      if (status != cublasLt_h.CUBLAS_STATUS_SUCCESS()) {
+        return status;
+      }
+      return count.get(JAVA_INT, 0) > 0
+          ? cublasLtMatmulHeuristicResult_t.state(result)
+          : cublasLt_h.CUBLAS_STATUS_NOT_SUPPORTED();
     } catch (Throwable t) {
       throw unexpected(t);
     }

@@ -29,7 +29,7 @@ public final class CublasLinear implements AutoCloseable {
   private final CublasBindings bindings;
   private final CudaStream stream;
   private final DeviceMemory workspace;
-  private final Arena arena = Arena.ofShared();
+  private final Arena arena = Arena.ofAuto();
   private final MemorySegment one = arena.allocateFrom(JAVA_FLOAT, 1f);
   private final MemorySegment zero = arena.allocateFrom(JAVA_FLOAT, 0f);
   private final Map<Problem, Plan> plans = new HashMap<>();
@@ -42,9 +42,8 @@ public final class CublasLinear implements AutoCloseable {
     workspace = stream.allocate(WORKSPACE_BYTES);
     try (CudaContext.Scope current = stream.context().enter()) {
       handle = bindings.create();
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       workspace.close();
-      arena.close();
       throw e;
     }
   }
@@ -86,7 +85,8 @@ public final class CublasLinear implements AutoCloseable {
    * @param bias (outputs); or null
    * @param out (rows, outputs), written
    * @param type of all four
-   * @throws IllegalArgumentException when memory does not suffice for its shape
+   * @throws IllegalArgumentException when memory does not suffice for its shape, is on the Java
+   *     heap, or is read-only but to be written
    * @throws CublasException when the library has no algorithm for the problem
    */
   public synchronized void linear(
@@ -102,11 +102,14 @@ public final class CublasLinear implements AutoCloseable {
     if (closed) {
       throw new IllegalStateException("the linear layers of " + stream + " are closed");
     }
-    requireSize("x", x, type, rows, inputs);
-    requireSize("weight", weight, type, outputs, inputs);
-    requireSize("out", out, type, rows, outputs);
+    requireMatrix("x", x, type, rows, inputs);
+    requireMatrix("weight", weight, type, outputs, inputs);
+    requireMatrix("out", out, type, rows, outputs);
+    if (out.isReadOnly()) {
+      throw new IllegalArgumentException("out is written, but is read-only: " + out);
+    }
     if (bias != null) {
-      requireSize("bias", bias, type, 1, outputs);
+      requireMatrix("bias", bias, type, 1, outputs);
     }
     Problem problem =
         new Problem(
@@ -130,13 +133,23 @@ public final class CublasLinear implements AutoCloseable {
     }
   }
 
-  private static void requireSize(
+  private static void requireMatrix(
       String name, MemorySegment memory, KernelType type, long rows, long columns) {
     if (rows < 1 || columns < 1) {
       throw new IllegalArgumentException(
           "%s is %d × %d; sizes must be at least 1".formatted(name, rows, columns));
     }
-    long bytes = Math.multiplyExact(Math.multiplyExact(rows, columns), (long) type.bytes());
+    if (!memory.isNative()) {
+      throw new IllegalArgumentException(
+          "%s must be device memory, is on the Java heap: %s".formatted(name, memory));
+    }
+    long bytes;
+    try {
+      bytes = Math.multiplyExact(Math.multiplyExact(rows, columns), (long) type.bytes());
+    } catch (ArithmeticException e) {
+      throw new IllegalArgumentException(
+          "%s of %d × %d %s is larger than any memory".formatted(name, rows, columns, type), e);
+    }
     if (memory.byteSize() < bytes) {
       throw new IllegalArgumentException(
           "%s of %d × %d %s needs %d bytes, the memory has %d"
@@ -173,7 +186,7 @@ public final class CublasLinear implements AutoCloseable {
         xLayout = bindings.createLayout(code, p.inputs(), p.rows(), p.inputs());
         outLayout = bindings.createLayout(code, p.outputs(), p.rows(), p.outputs());
         choose(p);
-      } catch (RuntimeException e) {
+      } catch (RuntimeException | Error e) {
         close();
         throw e;
       }
@@ -198,7 +211,7 @@ public final class CublasLinear implements AutoCloseable {
             preference,
             cublasLt_h.CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES(),
             p.alignmentOfOut());
-        boolean found =
+        int status =
             bindings.heuristic(
                 handle,
                 descriptor,
@@ -208,11 +221,11 @@ public final class CublasLinear implements AutoCloseable {
                 outLayout,
                 preference,
                 result);
-        int status = cublasLtMatmulHeuristicResult_t.state(result);
-        if (!found || status != cublasLt_h.CUBLAS_STATUS_SUCCESS()) {
-          throw new CublasException(
-              "cublasLtMatmulAlgoGetHeuristic(" + p + ")", status, "no algorithm");
+        String call = "cublasLtMatmulAlgoGetHeuristic(" + p + ")";
+        if (status == cublasLt_h.CUBLAS_STATUS_NOT_SUPPORTED()) {
+          throw new CublasException(call, status, "no algorithm");
         }
+        bindings.check(status, "%s", call);
       } finally {
         bindings.destroyPreference(preference);
       }
@@ -293,12 +306,14 @@ public final class CublasLinear implements AutoCloseable {
       return;
     }
     closed = true;
-    try (arena;
-        workspace;
+    try (workspace;
         CudaContext.Scope current = stream.context().enter()) {
-      stream.synchronize();
-      plans.values().forEach(Plan::close);
-      bindings.destroy(handle);
+      try {
+        stream.synchronize();
+        plans.values().forEach(Plan::close);
+      } finally {
+        bindings.destroy(handle);
+      }
     }
   }
 }

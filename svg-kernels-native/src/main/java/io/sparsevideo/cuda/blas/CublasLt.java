@@ -46,15 +46,6 @@ public final class CublasLt {
     return loaded;
   }
 
-  /** The process's cuBLASLt; empty where {@link #load()} throws. */
-  public static Optional<CublasLt> find() {
-    try {
-      return Optional.of(load());
-    } catch (CublasUnavailableException e) {
-      return Optional.empty();
-    }
-  }
-
   /**
    * Loads a file, or the newest version in a folder. It does not become the process's cuBLASLt.
    *

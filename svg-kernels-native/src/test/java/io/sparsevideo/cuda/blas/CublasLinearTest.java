@@ -189,12 +189,49 @@ class CublasLinearTest {
                 .startsWith(
                     "cublasLtMatmulAlgoGetHeuristic(rows 2, inputs 4, outputs 4, F16, bias, gelu)"),
             none.getMessage());
+        assertTrue(none.getMessage().endsWith("no algorithm (15)"), none.getMessage());
+        CublasException broken =
+            assertThrows(
+                CublasException.class,
+                () -> linear.linear(m, m, null, m, KernelType.F32, 1, 1, 13, false));
+        assertTrue(
+            broken.getMessage().endsWith(": CUBLAS_STATUS_NOT_INITIALIZED (1)"),
+            broken.getMessage());
       }
       linear.close();
       assertThrows(
           IllegalStateException.class,
           () -> linear.linear(m, m, null, m, KernelType.F32, 2, 2, 2, false));
     }
+  }
+
+  @Test
+  void whatIsNoDeviceMemoryIsRefused() {
+    MemorySegment heap = MemorySegment.ofArray(new byte[64]);
+    try (DeviceMemory memory = stream.allocate(64)) {
+      MemorySegment m = memory.segment();
+      assertRefused("x must be device memory, is on the Java heap", heap, m, null, m, 4);
+      assertRefused("weight must be device memory", m, heap, null, m, 4);
+      assertRefused("bias must be device memory", m, m, heap, m, 4);
+      assertRefused("out must be device memory", m, m, null, heap, 4);
+      assertRefused("out is written, but is read-only", m, m, null, m.asReadOnly(), 4);
+      long huge = 1L << 61;
+      assertRefused("x of 4 × %d F32 is larger than any memory".formatted(huge), m, m, m, m, huge);
+    }
+  }
+
+  private void assertRefused(
+      String message,
+      MemorySegment x,
+      MemorySegment weight,
+      MemorySegment bias,
+      MemorySegment out,
+      long inputs) {
+    IllegalArgumentException e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> linear.linear(x, weight, bias, out, KernelType.F32, 4, inputs, 4, false));
+    assertTrue(e.getMessage().startsWith(message), e.getMessage());
   }
 
   /** Numbers that the type holds exactly. */

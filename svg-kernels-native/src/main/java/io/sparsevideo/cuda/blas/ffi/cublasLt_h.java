@@ -59,6 +59,15 @@ public class cublasLt_h extends cublasLt_h$shared {
     public static int CUBLAS_STATUS_SUCCESS() {
         return CUBLAS_STATUS_SUCCESS;
     }
+    private static final int CUBLAS_STATUS_NOT_SUPPORTED = (int)15L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLAS_STATUS_NOT_SUPPORTED = 15
+     * }
+     */
+    public static int CUBLAS_STATUS_NOT_SUPPORTED() {
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
     private static final int CUBLAS_OP_T = (int)1L;
     /**
      * {@snippet lang=c :
