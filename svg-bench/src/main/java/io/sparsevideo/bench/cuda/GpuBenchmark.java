@@ -115,16 +115,21 @@ public abstract class GpuBenchmark {
       prepare();
       launch(0);
       roughMs = milliseconds(() -> launch(0));
-    } catch (RuntimeException e) {
+    } catch (Throwable t) { // JMH, silenced, shows none
+      refused(t);
       close();
-      throw refused(e);
+      throw t;
     }
   }
 
-  private RuntimeException refused(RuntimeException e) {
-    String status = e instanceof KernelException kernel ? kernel.status() + ": " : "";
-    REFUSED.put(key, status + e.getMessage());
-    return e;
+  private void refused(Throwable t) {
+    REFUSED.put(
+        key,
+        switch (t) {
+          case KernelException kernel -> kernel.status() + ": " + kernel.getMessage();
+          case RuntimeException e when e.getMessage() != null -> e.getMessage();
+          default -> t.toString();
+        });
   }
 
   static String key(String benchmark, String shape) {
@@ -168,8 +173,9 @@ public abstract class GpuBenchmark {
       for (int i = 0; i < (int) repeats; i++) {
         time.add(milliseconds(work) / count, bytes(), operations());
       }
-    } catch (RuntimeException e) {
-      throw refused(e);
+    } catch (Throwable t) {
+      refused(t);
+      throw t;
     }
   }
 

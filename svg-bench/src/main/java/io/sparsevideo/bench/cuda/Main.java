@@ -11,8 +11,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
@@ -85,7 +87,7 @@ public final class Main implements Callable<Integer> {
       names = "--shapes",
       paramLabel = "REGEXP",
       description = "Only shapes in which this is found, for example 'heads=3 '.")
-  private Pattern wanted = Pattern.compile("");
+  private Pattern wanted;
 
   @Option(
       names = "--peers",
@@ -96,7 +98,9 @@ public final class Main implements Callable<Integer> {
   @Option(
       names = "--out",
       paramLabel = "DIR",
-      description = "Write the results to DIR, into a file named by the card (h200.json).")
+      description =
+          "Write the results to DIR, into a file named by the card (h200.json); only of all"
+              + " benchmarks at all shapes.")
   private Path out;
 
   @Option(
@@ -121,17 +125,19 @@ public final class Main implements Callable<Integer> {
   private Main() {}
 
   public static void main(String[] arguments) {
-    CommandLine bench =
-        new CommandLine(new Main())
-            .setExecutionExceptionHandler(
-                (e, command, parsed) -> {
-                  if (!(e instanceof IOException)) {
-                    throw e;
-                  }
-                  command.getErr().println("svg-bench: " + e.getMessage());
-                  return 1;
-                });
-    System.exit(bench.execute(arguments));
+    System.exit(commandLine().execute(arguments));
+  }
+
+  static CommandLine commandLine() {
+    return new CommandLine(new Main())
+        .setExecutionExceptionHandler(
+            (e, command, parsed) -> {
+              if (!(e instanceof IOException)) {
+                throw e;
+              }
+              command.getErr().println("svg-bench: " + e.getMessage());
+              return 1;
+            });
   }
 
   @Override
@@ -139,6 +145,11 @@ public final class Main implements Callable<Integer> {
     if (table != null) {
       printTable();
       return 0;
+    }
+    if (out != null && (wanted != null || !names.isEmpty())) {
+      throw new ParameterException(
+          command.commandLine(),
+          "--out replaces the results of all benchmarks: leave out NAME and --shapes");
     }
     List<Method> chosen = chosen();
     if (list) {
@@ -157,8 +168,9 @@ public final class Main implements Callable<Integer> {
     }
     List<Result> others = peers == null ? List.of() : Results.readPeers(peers, device.name());
     List<Result> results = new ArrayList<>();
+    int failed = 0;
     for (Method benchmark : chosen) {
-      results.addAll(run(benchmark));
+      failed += run(benchmark, results);
     }
     results = Results.join(results, others);
     if (out != null) {
@@ -166,6 +178,10 @@ public final class Main implements Callable<Integer> {
       Path file = out.resolve(Results.fileName(device.name()));
       Results.write(file, results);
       System.out.println("wrote " + results.size() + " rows to " + file);
+    }
+    if (failed > 0) {
+      System.err.printf("svg-bench: %d could not be timed%n", failed);
+      return 1;
     }
     return 0;
   }
@@ -179,8 +195,21 @@ public final class Main implements Callable<Integer> {
     }
   }
 
-  /** The benchmark methods that the command line names. */
+  /** The benchmark methods that the command line names, where they have a shape that it wants. */
   private List<Method> chosen() {
+    List<Method> chosen = named();
+    if (wanted == null) {
+      return chosen;
+    }
+    chosen = chosen.stream().filter(benchmark -> !shapes(benchmark).isEmpty()).toList();
+    if (chosen.isEmpty()) {
+      throw new ParameterException(
+          command.commandLine(), "no shape matches '%s'; --list shows all".formatted(wanted));
+    }
+    return chosen;
+  }
+
+  private List<Method> named() {
     List<Method> all = new ArrayList<>();
     for (Class<?> type : BENCHMARKS) {
       Arrays.stream(type.getMethods())
@@ -212,42 +241,53 @@ public final class Main implements Callable<Integer> {
     try {
       return Arrays.stream(
               benchmark.getDeclaringClass().getField("sizes").getAnnotation(Param.class).value())
-          .filter(wanted.asPredicate())
+          .filter(shape -> wanted == null || wanted.matcher(shape).find())
           .toList();
     } catch (NoSuchFieldException e) {
       return List.of(); // calls have no shape
     }
   }
 
-  /** Runs a benchmark at its shapes, prints and returns the results. */
-  private List<Result> run(Method benchmark) throws RunnerException {
-    List<Result> results =
-        benchmark.getDeclaringClass().equals(DriverCallBenchmark.class)
-            ? compareCall(benchmark)
-            : runAtShapes(benchmark, shapes(benchmark));
-    results.forEach(Main::print);
-    return results;
-  }
-
-  private static List<Result> runAtShapes(Method benchmark, List<String> shapes)
-      throws RunnerException {
-    if (shapes.isEmpty()) {
-      return List.of();
-    }
-    Options options = options(benchmark, "").param("sizes", shapes.toArray(String[]::new)).build();
-    List<Result> results =
-        new Runner(options).run().stream().map(run -> result(benchmark.getName(), run)).toList();
-    for (String shape : shapes) {
-      String refused = GpuBenchmark.REFUSED.get(GpuBenchmark.key(jmhName(benchmark), shape));
-      if (refused != null) {
-        System.out.printf("%-16s %-72s %s%n", benchmark.getName(), shape, refused);
+  /**
+   * Runs a benchmark at its shapes, prints and adds the results.
+   *
+   * @return how many shapes have none, for reasons that are printed
+   */
+  private int run(Method benchmark, List<Result> results) throws RunnerException {
+    if (benchmark.getDeclaringClass().equals(DriverCallBenchmark.class)) {
+      try {
+        Result result = compareCall(benchmark);
+        print(result);
+        results.add(result);
+        return 0;
+      } catch (RunnerException e) {
+        System.out.printf("%-89s %s%n", benchmark.getName(), e.getMessage());
+        return 1;
       }
     }
-    return results;
+    List<String> shapes = shapes(benchmark);
+    Options options = options(benchmark, "").param("sizes", shapes.toArray(String[]::new)).build();
+    Set<String> timed = new HashSet<>();
+    for (RunResult run : new Runner(options).run()) {
+      Result result = result(benchmark.getName(), run);
+      print(result);
+      results.add(result);
+      timed.add(run.getParams().getParam("sizes"));
+    }
+    List<String> missing = shapes.stream().filter(shape -> !timed.contains(shape)).toList();
+    for (String shape : missing) {
+      String key = GpuBenchmark.key(jmhName(benchmark), shape);
+      System.out.printf(
+          "%-16s %-72s %s%n",
+          benchmark.getName(),
+          shape,
+          GpuBenchmark.REFUSED.getOrDefault(key, "failed; JMH does not say why"));
+    }
+    return missing.size();
   }
 
   /** Our call held against JCuda's. */
-  private static List<Result> compareCall(Method benchmark) throws RunnerException {
+  private static Result compareCall(Method benchmark) throws RunnerException {
     Options ours = options(benchmark, "").shouldFailOnError(true).build();
     Options theirs = options(benchmark, JCUDA).shouldFailOnError(true).build();
     double ms = milliseconds(new Runner(ours).runSingle());
@@ -263,7 +303,7 @@ public final class Main implements Callable<Integer> {
             null,
             null,
             null);
-    return List.of(result.against("JCuda", milliseconds(new Runner(theirs).runSingle())));
+    return result.against("JCuda", milliseconds(new Runner(theirs).runSingle()));
   }
 
   private static ChainedOptionsBuilder options(Method benchmark, String suffix) {
