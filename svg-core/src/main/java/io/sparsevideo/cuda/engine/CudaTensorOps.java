@@ -98,7 +98,7 @@ public final class CudaTensorOps implements TensorOps {
     if (stored == wanted) {
       return owner.create(data, shape, wanted);
     }
-    Elements.requireSize(data, Shapes.bytes(shape, stored));
+    Elements.requireSize("data", data, Shapes.bytes(shape, stored));
     return owner.create(shape, wanted, array -> convert(data, stored, array));
   }
 
