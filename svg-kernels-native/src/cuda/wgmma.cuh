@@ -69,6 +69,7 @@ __device__ inline void wgmma_hold(T (&registers)[N]) {
 
 #define SVG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define SVG_D16(d, i) SVG_D4(d, i), SVG_D4(d, i + 4), SVG_D4(d, i + 8), SVG_D4(d, i + 12)
+#define SVG_D64(d) SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)
 #define SVG_REGISTERS_32                                                                                           \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31"
@@ -94,145 +95,53 @@ struct Wgmma;
 template <class T, int N>
 struct WgmmaShared;
 
-#define SVG_WGMMA(T, name)                                                                              \
-  template <>                                                                                           \
-  struct Wgmma<T, 104, false> {                                                                         \
-    static __device__ void run(float (&d)[52], const uint32_t a0, const uint32_t a1, const uint32_t a2, \
-                               const uint32_t a3, const uint64_t b, const int accumulate) {             \
-      asm volatile(                                                                                     \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %57, 0;\n"                                                  \
-          "wgmma.mma_async.sync.aligned.m64n104k16.f32." name "." name " {" SVG_REGISTERS_52            \
-          "}, {%52, %53, %54, %55}, %56, p, 1, 1, 0;\n}\n"                                              \
-          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D4(d, 48)                                \
-          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                               \
-    }                                                                                                   \
+// One instruction is one type: N columns of the result in COUNT registers, which come first among the operands.
+#define SVG_WGMMA(T, TYPE, N, COUNT, TRANSPOSED, TRANSPOSE, A, B, ACCUMULATE, ...)                            \
+  template <>                                                                                                 \
+  struct Wgmma<T, N, TRANSPOSED> {                                                                            \
+    static __device__ void run(float (&d)[COUNT], const uint32_t a0, const uint32_t a1, const uint32_t a2,    \
+                               const uint32_t a3, const uint64_t b, const int accumulate) {                   \
+      asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " ACCUMULATE                                             \
+                   ", 0;\n"                                                                                   \
+                   "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" SVG_REGISTERS_##COUNT \
+                   "}, {" A "}, " B ", p, 1, 1, " TRANSPOSE ";\n}\n"                                          \
+                   : __VA_ARGS__                                                                              \
+                   : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                            \
+    }                                                                                                         \
   };
-SVG_WGMMA(bf16, "bf16")
-SVG_WGMMA(f16, "f16")
-#undef SVG_WGMMA
-
-#define SVG_WGMMA(T, name)                                                                              \
-  template <>                                                                                           \
-  struct Wgmma<T, 128, false> {                                                                         \
-    static __device__ void run(float (&d)[64], const uint32_t a0, const uint32_t a1, const uint32_t a2, \
-                               const uint32_t a3, const uint64_t b, const int accumulate) {             \
-      asm volatile(                                                                                     \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"                                                  \
-          "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name " {" SVG_REGISTERS_64            \
-          "}, {%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}\n"                                              \
-          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)                               \
-          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                               \
-    }                                                                                                   \
+#define SVG_WGMMA_SHARED(T, TYPE, N, COUNT, A, B, ACCUMULATE, ...)                                            \
+  template <>                                                                                                 \
+  struct WgmmaShared<T, N> {                                                                                  \
+    static __device__ void run(float (&d)[COUNT], const uint64_t a, const uint64_t b, const int accumulate) { \
+      asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " ACCUMULATE                                             \
+                   ", 0;\n"                                                                                   \
+                   "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" SVG_REGISTERS_##COUNT \
+                   "}, " A ", " B ", p, 1, 1, 0, 0;\n}\n"                                                     \
+                   : __VA_ARGS__                                                                              \
+                   : "l"(a), "l"(b), "r"(accumulate));                                                        \
+    }                                                                                                         \
   };
-SVG_WGMMA(bf16, "bf16")
-SVG_WGMMA(f16, "f16")
-#undef SVG_WGMMA
+#define SVG_WGMMA_TYPES(T, TYPE)                                                                             \
+  SVG_WGMMA(T, TYPE, 104, 52, false, "0", "%52, %53, %54, %55", "%56", "%57", SVG_D16(d, 0), SVG_D16(d, 16), \
+            SVG_D16(d, 32), SVG_D4(d, 48))                                                                   \
+  SVG_WGMMA(T, TYPE, 128, 64, false, "0", "%64, %65, %66, %67", "%68", "%69", SVG_D64(d))                    \
+  SVG_WGMMA(T, TYPE, 176, 88, false, "0", "%88, %89, %90, %91", "%92", "%93", SVG_D64(d), SVG_D16(d, 64),    \
+            SVG_D4(d, 80), SVG_D4(d, 84))                                                                    \
+  SVG_WGMMA(T, TYPE, 64, 32, true, "1", "%32, %33, %34, %35", "%36", "%37", SVG_D16(d, 0), SVG_D16(d, 16))   \
+  SVG_WGMMA(T, TYPE, 128, 64, true, "1", "%64, %65, %66, %67", "%68", "%69", SVG_D64(d))                     \
+  SVG_WGMMA_SHARED(T, TYPE, 64, 32, "%32", "%33", "%34", SVG_D16(d, 0), SVG_D16(d, 16))                      \
+  SVG_WGMMA_SHARED(T, TYPE, 176, 88, "%88", "%89", "%90", SVG_D64(d), SVG_D16(d, 64), SVG_D4(d, 80), SVG_D4(d, 84))
+SVG_WGMMA_TYPES(bf16, "bf16")
+SVG_WGMMA_TYPES(f16, "f16")
 
-#define SVG_WGMMA(T, name)                                                                                \
-  template <>                                                                                             \
-  struct Wgmma<T, 176, false> {                                                                           \
-    static __device__ void run(float (&d)[88], const uint32_t a0, const uint32_t a1, const uint32_t a2,   \
-                               const uint32_t a3, const uint64_t b, const int accumulate) {               \
-      asm volatile(                                                                                       \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %93, 0;\n"                                                    \
-          "wgmma.mma_async.sync.aligned.m64n176k16.f32." name "." name " {" SVG_REGISTERS_88              \
-          "}, {%88, %89, %90, %91}, %92, p, 1, 1, 0;\n}\n"                                                \
-          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48), SVG_D16(d, 64), SVG_D4(d, 80), \
-            SVG_D4(d, 84)                                                                                 \
-          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                                 \
-    }                                                                                                     \
-  };
-SVG_WGMMA(bf16, "bf16")
-SVG_WGMMA(f16, "f16")
+#undef SVG_WGMMA_TYPES
+#undef SVG_WGMMA_SHARED
 #undef SVG_WGMMA
-
-#define SVG_WGMMA(T, name)                                                                              \
-  template <>                                                                                           \
-  struct Wgmma<T, 64, true> {                                                                           \
-    static __device__ void run(float (&d)[32], const uint32_t a0, const uint32_t a1, const uint32_t a2, \
-                               const uint32_t a3, const uint64_t b, const int accumulate) {             \
-      asm volatile(                                                                                     \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                                  \
-          "wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" SVG_REGISTERS_32             \
-          "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}\n"                                              \
-          : SVG_D16(d, 0), SVG_D16(d, 16)                                                               \
-          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                               \
-    }                                                                                                   \
-  };
-SVG_WGMMA(bf16, "bf16")
-SVG_WGMMA(f16, "f16")
-#undef SVG_WGMMA
-
-#define SVG_WGMMA(T, name)                                                                              \
-  template <>                                                                                           \
-  struct Wgmma<T, 128, true> {                                                                          \
-    static __device__ void run(float (&d)[64], const uint32_t a0, const uint32_t a1, const uint32_t a2, \
-                               const uint32_t a3, const uint64_t b, const int accumulate) {             \
-      asm volatile(                                                                                     \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %69, 0;\n"                                                  \
-          "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name " {" SVG_REGISTERS_64            \
-          "}, {%64, %65, %66, %67}, %68, p, 1, 1, 1;\n}\n"                                              \
-          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)                               \
-          : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "r"(accumulate));                               \
-    }                                                                                                   \
-  };
-SVG_WGMMA(bf16, "bf16")
-SVG_WGMMA(f16, "f16")
-#undef SVG_WGMMA
-
-#define SVG_WGMMA(T, name)                                                                                 \
-  template <>                                                                                              \
-  struct WgmmaShared<T, 64> {                                                                              \
-    static __device__ void run(float (&d)[32], const uint64_t a, const uint64_t b, const int accumulate) { \
-      asm volatile(                                                                                        \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"                                                     \
-          "wgmma.mma_async.sync.aligned.m64n64k16.f32." name "." name " {" SVG_REGISTERS_32                \
-          "}, %32, %33, p, 1, 1, 0, 0;\n}\n"                                                               \
-          : SVG_D16(d, 0), SVG_D16(d, 16)                                                                  \
-          : "l"(a), "l"(b), "r"(accumulate));                                                              \
-    }                                                                                                      \
-  };
-SVG_WGMMA(bf16, "bf16")
-SVG_WGMMA(f16, "f16")
-#undef SVG_WGMMA
-
-#define SVG_WGMMA(T, name)                                                                                 \
-  template <>                                                                                              \
-  struct WgmmaShared<T, 128> {                                                                             \
-    static __device__ void run(float (&d)[64], const uint64_t a, const uint64_t b, const int accumulate) { \
-      asm volatile(                                                                                        \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"                                                     \
-          "wgmma.mma_async.sync.aligned.m64n128k16.f32." name "." name " {" SVG_REGISTERS_64               \
-          "}, %64, %65, p, 1, 1, 0, 0;\n}\n"                                                               \
-          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)                                  \
-          : "l"(a), "l"(b), "r"(accumulate));                                                              \
-    }                                                                                                      \
-  };
-SVG_WGMMA(bf16, "bf16")
-SVG_WGMMA(f16, "f16")
-#undef SVG_WGMMA
-
-#define SVG_WGMMA(T, name)                                                                                 \
-  template <>                                                                                              \
-  struct WgmmaShared<T, 176> {                                                                             \
-    static __device__ void run(float (&d)[88], const uint64_t a, const uint64_t b, const int accumulate) { \
-      asm volatile(                                                                                        \
-          "{\n.reg .pred p;\nsetp.ne.b32 p, %90, 0;\n"                                                     \
-          "wgmma.mma_async.sync.aligned.m64n176k16.f32." name "." name " {" SVG_REGISTERS_88               \
-          "}, %88, %89, p, 1, 1, 0, 0;\n}\n"                                                               \
-          : SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48), SVG_D16(d, 64), SVG_D4(d, 80),  \
-            SVG_D4(d, 84)                                                                                  \
-          : "l"(a), "l"(b), "r"(accumulate));                                                              \
-    }                                                                                                      \
-  };
-SVG_WGMMA(bf16, "bf16")
-SVG_WGMMA(f16, "f16")
-#undef SVG_WGMMA
-
 #undef SVG_REGISTERS_32
 #undef SVG_REGISTERS_52
 #undef SVG_REGISTERS_64
 #undef SVG_REGISTERS_88
+#undef SVG_D64
 #undef SVG_D16
 #undef SVG_D4
 
