@@ -52,6 +52,20 @@ public interface TensorOps extends AutoCloseable {
   /** {@code x Wᵀ + b}: x (…, in), weight (out, in), bias (out) or null; result (…, out). */
   NDArray linear(NDArray x, NDArray weight, NDArray bias);
 
+  /**
+   * Two linear layers with {@link #geluTanh} between them. The hidden layer, which is the largest
+   * tensor of a transformer, need not be there as a whole.
+   *
+   * @param x (S, in)
+   * @param upWeight (hidden, in)
+   * @param upBias (hidden)
+   * @param downWeight (out, hidden)
+   * @param downBias (out)
+   * @return (S, out)
+   */
+  NDArray feedForward(
+      NDArray x, NDArray upWeight, NDArray upBias, NDArray downWeight, NDArray downBias);
+
   /** GELU in its tanh form, as "gelu_new" and diffusers' "gelu-approximate". */
   NDArray geluTanh(NDArray x);
 
@@ -63,21 +77,29 @@ public interface TensorOps extends AutoCloseable {
   /** Layer norm over the last dimension; weight and bias may both be null. */
   NDArray layerNorm(NDArray x, NDArray weight, NDArray bias, double eps);
 
-  /** {@code x · (1 + scale) + shift}: x (S, C), scale and shift (C) or (1, C). */
-  NDArray modulate(NDArray x, NDArray scale, NDArray shift);
+  /**
+   * Layer norm n over the last dimension, without a weight, then {@code n · (1 + scale) + shift}: x
+   * (S, C), scale and shift (C) or (1, C).
+   */
+  NDArray modulatedNorm(NDArray x, NDArray scale, NDArray shift, double eps);
 
-  /** {@code x + y · gate}: x and y (S, C), gate (C) or (1, C). */
+  /**
+   * {@code x + y · gate}, or {@code x + y} without a gate: x and y (S, C), gate (C), (1, C) or
+   * null.
+   */
   NDArray gatedResidual(NDArray x, NDArray y, NDArray gate);
 
   /**
-   * Rotary embedding of interleaved pairs: (x[2i], x[2i+1]) turns by the angle whose cosine and
-   * sine are given.
+   * RMS norm over all heads' channels together, then a rotary embedding of each head's interleaved
+   * pairs: (x[2i], x[2i+1]) turns by the angle whose cosine and sine are given.
    *
-   * @param x (S, H, D)
+   * @param x (S, H · D) queries or keys
+   * @param weight (H · D), of the norm
    * @param cos (S, D / 2), FLOAT32
    * @param sin (S, D / 2), FLOAT32
+   * @return (S, H, D)
    */
-  NDArray rotaryInterleaved(NDArray x, NDArray cos, NDArray sin);
+  NDArray normRotary(NDArray x, NDArray weight, double eps, NDArray cos, NDArray sin);
 
   /** Dense attention with scale 1/√D: q (Sq, H, D), k and v (Sk, H, D); result (Sq, H, D). */
   NDArray attention(NDArray q, NDArray k, NDArray v);
