@@ -37,6 +37,7 @@ final class KernelBindings {
     ACTIVATION("svg_activation"),
     TIMESTEP_EMBEDDING("svg_timestep_embedding"),
     PATCHIFY("svg_patchify"),
+    COLOR_BYTES("svg_color_bytes"),
     COPY("svg_copy"),
     ELEMENTWISE("svg_elementwise");
 

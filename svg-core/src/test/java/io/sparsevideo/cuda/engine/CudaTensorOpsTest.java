@@ -10,6 +10,8 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import ai.djl.Device;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.KernelException;
@@ -282,6 +284,26 @@ class CudaTensorOpsTest {
   void upsampleNearest() {
     for (DataType type : COMPUTED) {
       assertLikeCpu((o, a) -> o.upsampleNearest(a[0]), random(type, 2, 3, 5, 7));
+    }
+  }
+
+  @Test
+  void colorBytes() {
+    for (DataType type : COMPUTED) {
+      NDArray x = random(type, 2, 3, 5, 3);
+      x.set(new NDIndex("1, 2, 0, 1"), Float.NaN);
+      NDArray onCpu = cpu.manager().create(x.toFloatArray(), x.getShape());
+      try (NDList expected = cpu.colorBytes(onCpu);
+          NDList found = ops.colorBytes(x)) {
+        assertEquals(x.getShape(), found.head().getShape());
+        assertEquals(DataType.UINT8, found.head().getDataType());
+        assertArrayEquals(expected.head().toByteArray(), found.head().toByteArray());
+        assertArrayEquals(new int[] {0, 1}, found.get(1).toIntArray());
+        assertArrayEquals(new int[] {0, 1}, expected.get(1).toIntArray());
+        assertSame(scope, found.head().getManager());
+        assertSame(scope, found.get(1).getManager());
+      }
+      onCpu.close();
     }
   }
 
