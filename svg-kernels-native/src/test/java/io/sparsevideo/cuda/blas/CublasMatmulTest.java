@@ -268,8 +268,7 @@ class CublasMatmulTest {
       Heads one = Heads.oneRow(m, KernelType.F32, 1, 2, 4);
       assertRefused("a product has rows that lie apart", () -> linear(one, weight, null, out));
       Heads same = new Heads(m, KernelType.F32, 2, 2, 2, 0, 2);
-      assertRefused(
-          "a product has rows", () -> products.multiplyTransposed(two, two, same));
+      assertRefused("a product has rows", () -> products.multiplyTransposed(two, two, same));
       assertRefused(
           "out is written, but is read-only",
           () -> linear(x, weight, null, matrix(m.asReadOnly(), KernelType.F32, 2, 5)));
