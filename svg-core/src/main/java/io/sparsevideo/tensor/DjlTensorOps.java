@@ -203,8 +203,9 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
-  public NDArray conv3d(NDArray x, NDArray weight, NDArray bias, int timeStride, int padding) {
-    return DjlConvolutions.conv3d(x, weight, bias, timeStride, padding);
+  public NDArray conv3d(
+      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
+    return DjlConvolutions.conv3d(x, weight, bias, residual, timeStride, padding);
   }
 
   @Override

@@ -11,7 +11,8 @@ import java.lang.foreign.MemorySegment;
  * The tensor operations that models are written against, once, for every backend.
  *
  * <p>Sizes: S tokens (rows), C channels, H heads, D head dimension, T frames of a clip, Y × X its
- * spatial size. There is no batch dimension: one call works on one video.
+ * spatial size. Clips are channels-last, (T, Y, X, C): a pixel's channels lie side by side. There
+ * is no batch dimension: one call works on one video.
  *
  * <p>Results belong to the manager of the first argument, so that a caller scopes memory by scoping
  * its activations. Arguments are never changed. An operation that a backend lacks throws {@link
@@ -117,32 +118,41 @@ public interface TensorOps extends AutoCloseable {
   /**
    * 3-D convolution of a clip, without padding in time (callers prepend the causal frames).
    *
-   * @param x (T, C, Y, X)
-   * @param weight (O, C, kt, ky, kx)
-   * @param bias (O)
+   * @param x (T, Y, X, C)
+   * @param weight (O, kt, ky, kx, C)
+   * @param bias (O), or null
+   * @param residual added to the result, of its shape; or null
    * @param timeStride stride in time; the spatial stride is 1
    * @param spatialPadding zeros on each spatial side
-   * @return ((T − kt) / timeStride + 1, O, Y', X')
+   * @return ((T − kt) / timeStride + 1, Y', X', O)
    */
-  NDArray conv3d(NDArray x, NDArray weight, NDArray bias, int timeStride, int spatialPadding);
+  NDArray conv3d(
+      NDArray x,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding);
 
   /**
    * 2-D convolution of every frame.
    *
-   * @param x (T, C, Y, X)
-   * @param weight (O, C, ky, kx)
-   * @param bias (O)
+   * @param x (T, Y, X, C)
+   * @param weight (O, ky, kx, C)
+   * @param bias (O), or null
+   * @param stride stride in height and in width
    * @param padding zeros at {top, bottom, left, right}
+   * @return (T, Y', X', O)
    */
   NDArray conv2d(NDArray x, NDArray weight, NDArray bias, int stride, int[] padding);
 
   /**
-   * The Wan VAE's RMS norm over channels: {@code x / max(‖x‖, 1e-12) · √C · gamma}, x (T, C, Y, X),
-   * gamma (C); followed by SiLU when asked for.
+   * The Wan VAE's RMS norm over channels: {@code x / max(‖x‖, 1e-12) · √C · gamma}, x (…, C), gamma
+   * (C); followed by SiLU when asked for.
    */
   NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu);
 
-  /** Doubles both spatial sizes by repeating pixels: (T, C, Y, X) to (T, C, 2Y, 2X). */
+  /** Doubles both spatial sizes by repeating pixels: (T, Y, X, C) to (T, 2Y, 2X, C). */
   NDArray upsampleNearest(NDArray x);
 
   @Override

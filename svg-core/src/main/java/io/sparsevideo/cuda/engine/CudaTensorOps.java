@@ -395,7 +395,8 @@ public final class CudaTensorOps implements TensorOps {
   }
 
   @Override
-  public NDArray conv3d(NDArray x, NDArray weight, NDArray bias, int timeStride, int padding) {
+  public NDArray conv3d(
+      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
     throw missing("conv3d");
   }
 
@@ -413,14 +414,15 @@ public final class CudaTensorOps implements TensorOps {
   public NDArray upsampleNearest(NDArray x) {
     CudaNDArray in = own("upsampleNearest", x);
     Shape shape = in.getShape();
-    require(shape.dimension() == 4, "upsampleNearest", "x (T, C, Y, X)", x);
-    long width = shape.get(3);
+    require(shape.dimension() == 4, "upsampleNearest", "x (T, Y, X, C)", x);
+    long width = shape.get(2);
+    long channels = shape.get(3);
     int bytes = in.getDataType().getNumOfBytes();
-    long[] sizes = {shape.get(0) * shape.get(1) * shape.get(2), 2, width, 2};
-    long[] repeated = {width, 0, 1, 0};
+    long[] sizes = {shape.get(0) * shape.get(1), 2, width, 2, channels};
+    long[] repeated = {width * channels, 0, channels, 0, 1};
     return create(
         in,
-        new Shape(shape.get(0), shape.get(1), 2 * shape.get(2), 2 * width),
+        new Shape(shape.get(0), 2 * shape.get(1), 2 * width, channels),
         out ->
             kernels()
                 .copy(

@@ -358,7 +358,7 @@ class CudaTensorOpsTest {
   @Test
   void outOfMemoryLeavesTheBackendUsable() {
     assumeTrue(kind == TestEngine.FAKE, "needs a small device");
-    try (NDArray large = ops.manager().create(new Shape(1, 1, 1 << 13, 1 << 13))) {
+    try (NDArray large = ops.manager().create(new Shape(1, 1 << 13, 1 << 13, 1))) {
       assertFails(CudaOutOfMemoryException.class, () -> ops.upsampleNearest(large));
     }
     assertLikeCpu((o, a) -> o.silu(a[0]), random(F32, 3, 5));
@@ -423,7 +423,7 @@ class CudaTensorOpsTest {
         Map.of(
             "biasedAttention", () -> ops.biasedAttention(x, x, x, x, 1),
             "gatherRows", () -> ops.gatherRows(x, x),
-            "conv3d", () -> ops.conv3d(x, x, x, 1, 0),
+            "conv3d", () -> ops.conv3d(x, x, x, x, 1, 0),
             "conv2d", () -> ops.conv2d(x, x, x, 1, new int[4]),
             "channelNorm", () -> ops.channelNorm(x, x, true));
     missing.forEach(
