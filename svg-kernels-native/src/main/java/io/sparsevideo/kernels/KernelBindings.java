@@ -30,6 +30,7 @@ final class KernelBindings {
     SORT_LABELS("svg_sort_labels"),
     PERMUTE_ROWS("svg_permute_rows"),
     RMS_NORM("svg_rms_norm"),
+    CHANNEL_NORM("svg_channel_norm"),
     LAYER_NORM("svg_layer_norm"),
     GATED_RESIDUAL("svg_gated_residual"),
     ROPE("svg_rope"),
@@ -37,6 +38,7 @@ final class KernelBindings {
     ACTIVATION("svg_activation"),
     TIMESTEP_EMBEDDING("svg_timestep_embedding"),
     PATCHIFY("svg_patchify"),
+    CONVOLUTION("svg_convolution"),
     COPY("svg_copy"),
     ELEMENTWISE("svg_elementwise");
 
