@@ -39,6 +39,7 @@ final class KernelBindings {
     TIMESTEP_EMBEDDING("svg_timestep_embedding"),
     PATCHIFY("svg_patchify"),
     CONVOLUTION("svg_convolution"),
+    COLOR_BYTES("svg_color_bytes"),
     COPY("svg_copy"),
     ELEMENTWISE("svg_elementwise");
 

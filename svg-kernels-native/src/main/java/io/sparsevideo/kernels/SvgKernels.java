@@ -10,6 +10,7 @@ import io.sparsevideo.kernels.ffi.svg_attention_dense_params;
 import io.sparsevideo.kernels.ffi.svg_block_density_params;
 import io.sparsevideo.kernels.ffi.svg_block_map_params;
 import io.sparsevideo.kernels.ffi.svg_channel_norm_params;
+import io.sparsevideo.kernels.ffi.svg_color_bytes_params;
 import io.sparsevideo.kernels.ffi.svg_convolution_params;
 import io.sparsevideo.kernels.ffi.svg_copy_params;
 import io.sparsevideo.kernels.ffi.svg_elementwise_params;
@@ -1148,6 +1149,42 @@ public final class SvgKernels {
       svg_convolution_params.residual(p, orNull(residual));
       svg_convolution_params.out(p, out);
       call.run(p, before, x, weight, bias, residual, out);
+    }
+  }
+
+  /**
+   * Colours as bytes: −1 to 1 becomes 0 to 255, rounded half up; values beyond are clipped. What is
+   * not a number becomes 0.
+   *
+   * @param x (frames, frameSize) of {@code type}
+   * @param frames at most 65,535
+   * @param frameSize values of a frame
+   * @param out bytes (frames, frameSize), written
+   * @param notNumbers (frames) how many values of each frame are not a number, written
+   */
+  public void colorBytes(
+      MemorySegment x,
+      KernelType type,
+      int frames,
+      int frameSize,
+      MemorySegment out,
+      MemorySegment notNumbers) {
+    Call call = new Call(Function.COLOR_BYTES);
+    call.positive("frames", frames);
+    call.positive("frameSize", frameSize);
+    call.input("x", x, type.bytes(), frames, frameSize);
+    call.output("out", out, 1, frames, frameSize);
+    call.output("notNumbers", notNumbers, 4, frames);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_color_bytes_params.allocate(arena);
+      svg_color_bytes_params.struct_size(p, (int) svg_color_bytes_params.sizeof());
+      svg_color_bytes_params.dtype(p, type.code());
+      svg_color_bytes_params.frames(p, frames);
+      svg_color_bytes_params.frame_size(p, frameSize);
+      svg_color_bytes_params.x(p, x);
+      svg_color_bytes_params.out(p, out);
+      svg_color_bytes_params.not_numbers(p, notNumbers);
+      call.run(p, x, out, notNumbers);
     }
   }
 

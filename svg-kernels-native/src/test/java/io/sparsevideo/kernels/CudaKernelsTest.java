@@ -360,6 +360,19 @@ class CudaKernelsTest {
     assertClose(Tensors.values(expected), out);
   }
 
+  @Test
+  void colorBytes() {
+    MemorySegment x = Tensors.floats(arena, -2, -1, -.5f, 0, .25f, 1, Float.NaN, 7, .1f, .2f);
+    MemorySegment expected = arena.allocate(10);
+    MemorySegment expectedNotNumbers = Tensors.words(arena, 2);
+    SvgKernels.host().colorBytes(x, KernelType.F32, 2, 5, expected, expectedNotNumbers);
+    MemorySegment out = device.upload(arena.allocate(10));
+    MemorySegment notNumbers = device.upload(Tensors.words(arena, 2));
+    kernels.colorBytes(device.upload(x), KernelType.F32, 2, 5, out, notNumbers);
+    assertEquals(-1, expected.mismatch(device.download(arena, out)));
+    assertEquals(-1, expectedNotNumbers.mismatch(device.download(arena, notNumbers)));
+  }
+
   /** Rows of small whole numbers, whose distances are exact, so that every label is the same. */
   @Test
   void kmeansDrawsTheHostsRows() {

@@ -397,9 +397,15 @@ public final class CudaTensorOps implements TensorOps {
 
   @Override
   public NDArray conv3d(
-      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
-    int[] everySide = {padding, padding, padding, padding};
-    return convolution("conv3d", x, weight, bias, residual, timeStride, 1, everySide);
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding) {
+    int[] padding = {spatialPadding, spatialPadding, spatialPadding, spatialPadding};
+    return convolution("conv3d", x, earlier, weight, bias, residual, timeStride, 1, padding);
   }
 
   @Override
@@ -409,7 +415,7 @@ public final class CudaTensorOps implements TensorOps {
         shape.dimension() == 4, "conv2d", "x (T, Y, X, C) and weight (O, ky, kx, C)", x, weight);
     Shape clip = new Shape(shape.get(0), 1).addAll(shape.slice(1)); // kernels of one frame
     try (NDArray kernels = weight.reshape(clip)) {
-      return convolution("conv2d", x, kernels, bias, null, 1, stride, padding);
+      return convolution("conv2d", x, null, kernels, bias, null, 1, stride, padding);
     }
   }
 
@@ -417,6 +423,7 @@ public final class CudaTensorOps implements TensorOps {
   private CudaNDArray convolution(
       String operation,
       NDArray x,
+      NDArray earlier,
       NDArray weight,
       NDArray bias,
       NDArray residual,
@@ -424,6 +431,7 @@ public final class CudaTensorOps implements TensorOps {
       int stride,
       int[] padding) {
     CudaNDArray in = own(operation, x);
+    CudaNDArray before = earlier == null ? null : own(operation, earlier);
     CudaNDArray kernels = own(operation, weight);
     CudaNDArray offset = bias == null ? null : own(operation, bias);
     CudaNDArray added = residual == null ? null : own(operation, residual);
@@ -443,10 +451,19 @@ public final class CudaTensorOps implements TensorOps {
         x,
         weight,
         bias);
+    require(
+        before == null
+            || before.getShape().dimension() == 4
+                && before.getShape().slice(1).equals(clip.slice(1))
+                && before.getDataType() == in.getDataType(),
+        operation,
+        "x (T, Y, X, C) and earlier frames (E, Y, X, C) of one type",
+        x,
+        earlier);
     Convolution sizes =
         new Convolution(
             size(clip, 0),
-            0,
+            before == null ? 0 : size(before.getShape(), 0),
             size(clip, 1),
             size(clip, 2),
             size(clip, 3),
@@ -476,7 +493,7 @@ public final class CudaTensorOps implements TensorOps {
                 .convolution(
                     sizes,
                     type(in),
-                    null,
+                    before == null ? null : before.memory(),
                     in.memory(),
                     kernels.memory(),
                     offset == null ? null : offset.memory(),

@@ -9,7 +9,9 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.djl.Device;
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.KernelException;
@@ -287,8 +289,15 @@ class CudaTensorOpsTest {
       NDArray bias = random(type, 9);
       NDArray residual = random(type, 3, 6, 7, 9);
       assertLikeCpu(
-          (o, a) -> o.conv3d(a[0], a[1], a[2], a[3], 1, 1), clip.get(), cubes, bias, residual);
-      assertLikeCpu((o, a) -> o.conv3d(a[0], a[1], null, null, 2, 0), clip.get(), cubes);
+          (o, a) -> o.conv3d(a[0], null, a[1], a[2], a[3], 1, 1),
+          clip.get(),
+          cubes,
+          bias,
+          residual);
+      NDArray earlier = random(type, 2, 6, 7, 16);
+      assertLikeCpu(
+          (o, a) -> o.conv3d(a[0], a[1], a[2], a[3], null, 1, 1), clip.get(), earlier, cubes, bias);
+      assertLikeCpu((o, a) -> o.conv3d(a[0], null, a[1], null, null, 2, 0), clip.get(), cubes);
       NDArray squares = random(type, 9, 3, 3, 16);
       int[] padding = {0, 1, 1, 0};
       assertLikeCpu((o, a) -> o.conv2d(a[0], a[1], a[2], 2, padding), clip.get(), squares, bias);
@@ -310,6 +319,26 @@ class CudaTensorOpsTest {
   void upsampleNearest() {
     for (DataType type : COMPUTED) {
       assertLikeCpu((o, a) -> o.upsampleNearest(a[0]), random(type, 2, 3, 5, 7));
+    }
+  }
+
+  @Test
+  void colorBytes() {
+    for (DataType type : COMPUTED) {
+      NDArray x = random(type, 2, 3, 5, 3);
+      x.set(new NDIndex("1, 2, 0, 1"), Float.NaN);
+      NDArray onCpu = cpu.manager().create(x.toFloatArray(), x.getShape());
+      try (NDList expected = cpu.colorBytes(onCpu);
+          NDList found = ops.colorBytes(x)) {
+        assertEquals(x.getShape(), found.head().getShape());
+        assertEquals(DataType.UINT8, found.head().getDataType());
+        assertArrayEquals(expected.head().toByteArray(), found.head().toByteArray());
+        assertArrayEquals(new int[] {0, 1}, found.get(1).toIntArray());
+        assertArrayEquals(new int[] {0, 1}, expected.get(1).toIntArray());
+        assertSame(scope, found.head().getManager());
+        assertSame(scope, found.get(1).getManager());
+      }
+      onCpu.close();
     }
   }
 
@@ -432,7 +461,10 @@ class CudaTensorOpsTest {
     assertFails(IllegalArgumentException.class, () -> ops.conv2d(clip, longer, null, 1, none));
     assertFails(IllegalArgumentException.class, () -> ops.conv2d(clip, kernels, row, 1, none));
     assertFails(
-        IllegalArgumentException.class, () -> ops.conv3d(clip, longer, null, null, 1, 0)); // frames
+        IllegalArgumentException.class,
+        () -> ops.conv3d(clip, null, longer, null, null, 1, 0)); // frames
+    assertFails(
+        IllegalArgumentException.class, () -> ops.conv3d(clip, wider, longer, null, null, 1, 0));
     assertFails(IllegalArgumentException.class, () -> ops.channelNorm(clip, row, true));
     NDArray whole = scope.zeros(new Shape(3), DataType.INT32);
     assertFails(IllegalArgumentException.class, () -> ops.silu(whole));
