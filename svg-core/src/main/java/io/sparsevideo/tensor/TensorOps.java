@@ -25,6 +25,9 @@ public interface TensorOps extends AutoCloseable {
    */
   NDManager manager();
 
+  /** What computes, for people: for example "cuda:0 NVIDIA H200", or "cpu". */
+  String device();
+
   /**
    * The type that weights and activations are computed in: FLOAT32 on the CPU, BFLOAT16 on CUDA.
    */

@@ -72,6 +72,11 @@ public final class CudaTensorOps implements TensorOps {
   }
 
   @Override
+  public String device() {
+    return manager.queue().heap().toString();
+  }
+
+  @Override
   public DataType computeType() {
     return DataType.BFLOAT16;
   }

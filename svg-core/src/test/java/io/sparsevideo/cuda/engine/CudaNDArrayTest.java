@@ -27,7 +27,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Values: against DJL's PyTorch engine; on a GPU against the fake driver and the host kernels. */
 @ParameterizedClass
@@ -114,11 +116,15 @@ class CudaNDArrayTest {
     assertEquals(1, big.position());
   }
 
-  /** Larger than both pieces of staging memory, and not a multiple of them. */
-  @Test
-  void anySizeIsCopiedFromAndToNativeMemory() {
+  /**
+   * Larger than both pieces of staging memory, and not a multiple of them; of memory that several
+   * threads may copy, and of the calling thread's own.
+   */
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void anySizeIsCopiedFromAndToNativeMemory(boolean shared) {
     int count = (int) (5 * Staging.PIECE / 8) + 3;
-    try (Arena arena = Arena.ofConfined()) {
+    try (Arena arena = shared ? Arena.ofShared() : Arena.ofConfined()) {
       MemorySegment data = arena.allocate(ValueLayout.JAVA_INT, count);
       for (int i = 0; i < count; i++) {
         data.setAtIndex(ValueLayout.JAVA_INT, i, i * 31);

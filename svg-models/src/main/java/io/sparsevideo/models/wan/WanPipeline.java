@@ -64,6 +64,7 @@ public final class WanPipeline implements VideoPipeline {
       GenerationSettings settings = WanRequests.settings(checkpoint, mode, request);
       GenerationProgress progress =
           new GenerationProgress(request.listener(), request.cancellation());
+      progress.started(ops.device());
       try (NDManager scope = ops.manager().newSubManager()) {
         NDArray noise = initialLatents(scope, settings, request);
         return generate(scope, settings, noise, progress);
@@ -218,7 +219,10 @@ public final class WanPipeline implements VideoPipeline {
             attention.beginPass(step, 1);
             NDArray without = model.forward(input, timesteps[step], negative, attention, progress);
             progress.tensor("noise_pred." + (2 * step + 1), without);
-            velocity = without.add(velocity.sub(without).muli(settings.guidance()));
+            // In float: in BFLOAT16 the scale would multiply the difference's rounding, too.
+            NDArray base = without.toType(DataType.FLOAT32, false);
+            NDArray towards = velocity.toType(DataType.FLOAT32, false).sub(base);
+            velocity = towards.muli(settings.guidance()).addi(base);
           }
           latents = stepScope.keep(scheduler.step(velocity, step, latents));
           progress.tensor("latents_step." + step, latents);
@@ -278,6 +282,7 @@ public final class WanPipeline implements VideoPipeline {
       GenerationSettings settings, AttentionSession attention, GenerationProgress progress) {
     return new GenerationReport(
         checkpoint.name(),
+        ops.device(),
         mode,
         settings.height(),
         settings.width(),
