@@ -239,7 +239,7 @@ class FunctionChecker : public Checker {
       });
       equal(format("copy of %d dimensions, elements of %d bytes", s.dims, s.element_size), to);
     }
-    for (int op : {SVG_ADD, SVG_SUBTRACT, SVG_MULTIPLY, SVG_DIVIDE}) {
+    for (int op : {SVG_ADD, SVG_SUBTRACT, SVG_MULTIPLY, SVG_DIVIDE, SVG_MINIMUM, SVG_MAXIMUM}) {
       for (int32_t x_dtype : {SVG_F32, SVG_BF16, SVG_F16}) {
         for (int32_t out_dtype : {SVG_F32, SVG_BF16, SVG_F16}) {
           for (bool scalar : {false, true}) {
@@ -276,7 +276,7 @@ class FunctionChecker : public Checker {
   void plain_elementwise() {
     for (int32_t dtype : {SVG_F32, SVG_BF16, SVG_F16}) {
       for (int64_t count : {1, 7, 4096, 8195, 1000003}) {
-        for (int op : {SVG_ADD, SVG_SUBTRACT, SVG_MULTIPLY, SVG_DIVIDE}) {
+        for (int op : {SVG_ADD, SVG_SUBTRACT, SVG_MULTIPLY, SVG_DIVIDE, SVG_MINIMUM, SVG_MAXIMUM}) {
           for (bool scalar : {false, true}) {
             const bool in_place = count == 8195;
             const int start = count == 4096 ? 1 : 0;

@@ -62,6 +62,25 @@ struct Operation {
   float scalar;
 };
 
+/// Calls body with the function of a svg_elementwise_op.
+template <class Body>
+__device__ inline void with_operation(int op, Body body) {
+  switch (op) {
+    case SVG_ADD:
+      return body([](float x, float y) { return x + y; });
+    case SVG_SUBTRACT:
+      return body([](float x, float y) { return x - y; });
+    case SVG_MULTIPLY:
+      return body([](float x, float y) { return x * y; });
+    case SVG_DIVIDE:
+      return body([](float x, float y) { return __fdiv_rn(x, y); });
+    case SVG_MINIMUM:
+      return body([](float x, float y) { return x < y || x != x ? x : y; });
+    default:
+      return body([](float x, float y) { return x > y || x != x ? x : y; });
+  }
+}
+
 template <class Index>
 __global__ void __launch_bounds__(kThreads) combine(const Loops<3> loops, const Operation o) {
   const Index count = Index(loops.count), step = Index(gridDim.x) * kThreads;
@@ -70,10 +89,8 @@ __global__ void __launch_bounds__(kThreads) combine(const Loops<3> loops, const 
     locate(loops, i, at);
     const float x = load_as_float(at[0], o.x_dtype);
     const float y = o.has_y ? load_as_float(at[1], o.y_dtype) : o.scalar;
-    const float result = o.op == SVG_ADD        ? x + y
-                         : o.op == SVG_SUBTRACT ? x - y
-                         : o.op == SVG_MULTIPLY ? x * y
-                                                : __fdiv_rn(x, y);
+    float result;
+    with_operation(o.op, [&](auto apply) { result = apply(x, y); });
     store_float(at[2], o.out_dtype, result);
   }
 }
@@ -86,7 +103,7 @@ __global__ void __launch_bounds__(kThreads)
     combine_units(const T* x, const T* y, T* out, int64_t count, const Operation o) {
   constexpr int N = kVector<T>;
   const int64_t units = count / N, first = int64_t(blockIdx.x) * kUnits * kThreads + threadIdx.x;
-  const auto combine_with = [&](auto apply) {
+  with_operation(o.op, [&](auto apply) {
     Vector<T, N> xs[kUnits], ys[kUnits];
 #pragma unroll
     for (int r = 0; r < kUnits; r++) {
@@ -112,11 +129,7 @@ __global__ void __launch_bounds__(kThreads)
       const int64_t i = units * N + first;
       out[i] = from_float<T>(apply(to_float(x[i]), HasY ? to_float(y[i]) : o.scalar));
     }
-  };
-  if (o.op == SVG_ADD) return combine_with([](float a, float b) { return a + b; });
-  if (o.op == SVG_SUBTRACT) return combine_with([](float a, float b) { return a - b; });
-  if (o.op == SVG_MULTIPLY) return combine_with([](float a, float b) { return a * b; });
-  combine_with([](float a, float b) { return __fdiv_rn(a, b); });
+  });
 }
 
 /// Whether combine_units has it.

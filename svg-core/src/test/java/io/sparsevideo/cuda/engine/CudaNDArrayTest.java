@@ -314,6 +314,8 @@ class CudaNDArrayTest {
     assertLikeReference(shape, NDArray::neg);
     assertLikeReference(shape, NDArray::square);
     assertLikeReference(shape, x -> x.addi(1).subi(3).muli(2).divi(5).negi());
+    assertLikeReference(shape, x -> x.clip(3, 5.5).add(x.minimum(4)).add(x.maximum(2)));
+    assertLikeReference(shape, x -> x.maximum(x.neg().add(9)).minimum(x.mul(0.75)));
     assertLikeReference(shape, x -> x.add(x.reshape(1, 3, 5)));
     assertLikeReference(shape, x -> x.sub(x.get("1, 0")));
     assertLikeReference(shape, x -> x.mul(x.get("0, 0, 0")));
