@@ -11,6 +11,7 @@ import ai.djl.nn.core.Linear;
 import ai.djl.nn.norm.LayerNorm;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.OptionalLong;
 
 /**
  * The CPU backend: DJL's PyTorch engine for matrix products, convolutions and element-wise work,
@@ -48,6 +49,11 @@ public final class DjlTensorOps implements TensorOps {
   @Override
   public String device() {
     return device;
+  }
+
+  @Override
+  public OptionalLong freeMemory() {
+    return OptionalLong.empty();
   }
 
   @Override
