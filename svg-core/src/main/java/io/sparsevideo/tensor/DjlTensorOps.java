@@ -223,8 +223,14 @@ public final class DjlTensorOps implements TensorOps {
 
   @Override
   public NDArray conv3d(
-      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
-    return DjlConvolutions.conv3d(x, weight, bias, residual, timeStride, padding);
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding) {
+    return DjlConvolutions.conv3d(x, earlier, weight, bias, residual, timeStride, spatialPadding);
   }
 
   @Override

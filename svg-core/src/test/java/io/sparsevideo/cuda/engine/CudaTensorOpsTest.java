@@ -423,7 +423,7 @@ class CudaTensorOpsTest {
         Map.of(
             "biasedAttention", () -> ops.biasedAttention(x, x, x, x, 1),
             "gatherRows", () -> ops.gatherRows(x, x),
-            "conv3d", () -> ops.conv3d(x, x, x, x, 1, 0),
+            "conv3d", () -> ops.conv3d(x, x, x, x, x, 1, 0),
             "conv2d", () -> ops.conv2d(x, x, x, 1, new int[4]),
             "channelNorm", () -> ops.channelNorm(x, x, true));
     missing.forEach(
