@@ -65,6 +65,7 @@ std::map<uintptr_t, Memory> memories;
 std::set<void*> pinned;
 int clock_ms = 0;
 int64_t waits = 0;                         // of the host for the device
+int64_t allocations = 0;                   // that were asked for
 int64_t allowed = INT64_MAX, refused = 0;  // allocations that still succeed, and how many fail then
 thread_local std::vector<Context*> current;
 
@@ -88,6 +89,7 @@ Result usable(Stream* stream) {
 
 Result allocate(uintptr_t* out, size_t bytes, Context* context, bool pooled) {
   if (bytes == 0) return kInvalidValue;
+  allocations++;
   if (allowed > 0) {
     allowed--;
   } else if (refused > 0) {
@@ -148,6 +150,11 @@ extern "C" {
 int64_t fake_cuda_waits() {
   LOCKED;
   return waits;
+}
+/// How often memory was asked for.
+int64_t fake_cuda_allocations() {
+  LOCKED;
+  return allocations;
 }
 /// After so many more allocations the next ones fail: `refusals` of them.
 void fake_cuda_refuse(int64_t allocations, int64_t refusals) {

@@ -7,6 +7,7 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 import java.util.List;
 import java.util.function.Supplier;
 
@@ -19,17 +20,41 @@ public final class FakeGpus {
   }
 
   /** How often the host has waited for a device. */
-  static long waits() {
+  public static long waits() {
+    return count("fake_cuda_waits");
+  }
+
+  /** How often memory was asked for. */
+  public static long allocations() {
+    return count("fake_cuda_allocations");
+  }
+
+  /**
+   * Refuses memory for a while.
+   *
+   * @param allocations succeed before that
+   * @param refusals fail then; the engine tries each of its own twice
+   */
+  public static void refuse(long allocations, long refusals) {
+    FunctionDescriptor signature =
+        FunctionDescriptor.ofVoid(ValueLayout.JAVA_LONG, ValueLayout.JAVA_LONG);
     try {
-      return (long)
-          Linker.nativeLinker()
-              .downcallHandle(
-                  SymbolLookup.libraryLookup(TestEngine.fakeDriver(), Arena.global())
-                      .findOrThrow("fake_cuda_waits"),
-                  FunctionDescriptor.of(ValueLayout.JAVA_LONG))
-              .invokeExact();
+      function("fake_cuda_refuse", signature).invokeExact(allocations, refusals);
     } catch (Throwable e) {
       throw new AssertionError(e);
     }
+  }
+
+  private static long count(String name) {
+    try {
+      return (long) function(name, FunctionDescriptor.of(ValueLayout.JAVA_LONG)).invokeExact();
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  private static MethodHandle function(String name, FunctionDescriptor signature) {
+    SymbolLookup driver = SymbolLookup.libraryLookup(TestEngine.fakeDriver(), Arena.global());
+    return Linker.nativeLinker().downcallHandle(driver.findOrThrow(name), signature);
   }
 }

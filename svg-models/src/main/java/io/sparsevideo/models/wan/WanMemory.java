@@ -161,7 +161,7 @@ record WanMemory(
 
   /**
    * Follows a later chunk, which is one latent frame, through the decoder. Every causal convolution
-   * keeps two frames of its input, and puts a chunk behind them in a tensor of its own.
+   * keeps two frames of its input, for a moment beside those of the chunk before.
    */
   private static final class Decoding {
     private static final int CONTEXT_FRAMES = 2;
@@ -192,7 +192,7 @@ record WanMemory(
       }
       keep(channels);
       long image = frames * c.outChannels();
-      need(3 * frames * channels + CONTEXT_FRAMES * (long) channels + image);
+      need(2 * frames * channels + CONTEXT_FRAMES * (long) channels + image);
       need(frames * channels + 4 * image); // clipped and in float, which is two values of 16 bits
     }
 
@@ -209,19 +209,20 @@ record WanMemory(
       most = Math.max(most, channels * pixels);
     }
 
+    /** Input, normed input and result of either convolution, beside the shortcut. */
     private void residual(long in, long out) {
       keep(in);
       keep(out);
-      need(frames * (3 * in + out) + CONTEXT_FRAMES * in);
+      need(frames * (2 * in + out) + CONTEXT_FRAMES * in);
       long straight = in == out ? 0 : out;
-      need(frames * (in + 3 * out + straight) + CONTEXT_FRAMES * out);
+      need(frames * (in + 2 * out + straight) + CONTEXT_FRAMES * out);
     }
 
     private void enlarge(long channels, boolean doublesFrames) {
       long before = frames * channels;
       if (doublesFrames) {
         keep(channels);
-        before += 4 * before; // the pairs of frames, side by side and apart
+        before *= 5; // with the pairs of frames, side by side and apart
         frames *= 2;
       }
       need(before + 4 * frames * (channels + channels / 2));
