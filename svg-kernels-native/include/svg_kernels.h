@@ -557,6 +557,21 @@ typedef struct svg_convolution_params {
 SVG_API int32_t svg_convolution(const svg_convolution_params* params, svg_stream stream);
 
 /*
+ * Colours as bytes: out = (min(max(x, -1), 1) + 1) * 127.5, rounded half up. A value that is not a number becomes 0,
+ * and is counted for its frame.
+ */
+typedef struct svg_color_bytes_params {
+  uint32_t struct_size;
+  int32_t dtype;        /* of x */
+  int32_t frames;       /* at most 65535 */
+  int32_t frame_size;   /* values of a frame */
+  const void* x;        /* (frames, frame_size) */
+  uint8_t* out;         /* (frames, frame_size) */
+  int32_t* not_numbers; /* (frames), written */
+} svg_color_bytes_params;
+SVG_API int32_t svg_color_bytes(const svg_color_bytes_params* params, svg_stream stream);
+
+/*
  * The functions from here on work on views of any layout: sizes are the function's, strides count elements and are at
  * least 0. What is read may have strides of 0 (broadcasting); what is written must not overlap itself.
  */

@@ -204,6 +204,26 @@ class FunctionChecker : public Checker {
     }
   }
 
+  void color_bytes() {
+    for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+      for (int size : {1, 3 * 17 * 23, 2048, 3 * 256 * 128}) {
+        Tensor x(dtype, 1, 3, size);
+        x.fill_normal(random_);
+        for (int i : {0, size / 2, 2 * size, 3 * size - 1})
+          put(x.array.at(Side::kHost), dtype, i, i == 0 ? 1 / 0.0 : NAN);
+        x.array.upload();
+        Array out(3 * size);
+        Values<int32_t> not_numbers(3);
+        both("svg_color_bytes", [&](Side side) {
+          return svg_color_bytes_params{
+              0, dtype, 3, size, x.array.at<void>(side), out.at<uint8_t>(side), not_numbers.at(side)};
+        });
+        equal(format("color_bytes %s, %d a frame", dtype_name(dtype), size), out);
+        equal(format("color_bytes %s, %d a frame: not numbers", dtype_name(dtype), size), not_numbers.array);
+      }
+    }
+  }
+
   /// Contiguous, with gaps, transposed, broadcast, folded dimensions, and starts that allow no wide accesses.
   void views() {
     struct Shape {
@@ -1057,6 +1077,12 @@ class FunctionChecker : public Checker {
            FIELD(kNumber, scale), FIELD(kNumber, max_period), FIELD(kArray, timesteps), FIELD(kTensorOut, out)});
     }
     {
+      using P = svg_color_bytes_params;
+      spoil_each<P>("svg_color_bytes", [](P& p) { p.frames = 4, p.frame_size = 512; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, frames), FIELD(kCount, frame_size), FIELD(kArray, x),
+                     FIELD(kArray, out), FIELD(kArray, not_numbers)});
+    }
+    {
       using P = svg_patchify_params;
       spoil_each<P>("svg_patchify",
                     [](P& p) {
@@ -1611,6 +1637,7 @@ int check_all(const Libraries& libraries, const std::string& only) {
                                                                      {"rows", &FunctionChecker::rows_in_order},
                                                                      {"patches", &FunctionChecker::patches},
                                                                      {"timesteps", &FunctionChecker::timesteps},
+                                                                     {"color_bytes", &FunctionChecker::color_bytes},
                                                                      {"block_map", &FunctionChecker::block_map},
                                                                      {"softmax", &FunctionChecker::softmax},
                                                                      {"gather_rows", &FunctionChecker::gather_rows},
