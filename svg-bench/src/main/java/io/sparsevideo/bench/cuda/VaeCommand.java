@@ -147,7 +147,8 @@ final class VaeCommand implements Callable<Integer> {
       Path folder = recorded.resolve("vae");
       WanVaeConfig sizes = WanVaeConfig.from(ConfigReader.read(folder.resolve("config.json")));
       try (WeightFiles files = WeightFiles.open(folder)) {
-        CheckpointParameters parameters = new CheckpointParameters(files, ops, weights);
+        CheckpointParameters parameters =
+            new CheckpointParameters(files, ops, weights).optComputeType(ops.preciseType());
         WanVae vae = new WanVae(sizes, parameters, ops);
         parameters.finish();
         return vae;
@@ -243,7 +244,7 @@ final class VaeCommand implements Callable<Integer> {
       values[i] = drawn[i % (drawn.length - 1)]; // an odd period, so that frames differ
     }
     try (NDArray wide = scope.create(values, shape)) {
-      return wide.toType(ops.computeType(), true);
+      return wide.toType(ops.preciseType(), true);
     }
   }
 
