@@ -130,7 +130,9 @@ public final class Main implements Callable<Integer> {
 
   static CommandLine commandLine() {
     return new CommandLine(new Main())
+        .addSubcommand(new StepCommand())
         .addSubcommand(new VaeCommand())
+        .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {
               if (!(e instanceof IOException)) {
