@@ -3,6 +3,7 @@ package io.sparsevideo.models.wan;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.GenerationReport;
 import io.sparsevideo.InvalidRequestException;
