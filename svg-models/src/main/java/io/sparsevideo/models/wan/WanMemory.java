@@ -114,12 +114,16 @@ record WanMemory(
     return memory;
   }
 
-  /** A block: the positions' bias, scores and probabilities (H, L, L), and rows of all widths. */
+  /**
+   * A block's attention: input, normed input, queries, keys, values, result, scores (H, L, L) in
+   * float and their softmax; or its feed-forward, with all that came before it in the block.
+   */
   private static long encoding(Umt5Config c, long rows, long bytes) {
     long pairs = c.heads() * rows * rows;
     long inner = (long) c.heads() * c.headDim();
-    return pairs * (3 * bytes + 2 * Float.BYTES)
-        + rows * (4L * c.dim() + 4 * inner + 3L * c.ffnDim()) * bytes;
+    long attending = rows * (2L * c.dim() + 4 * inner) * bytes + pairs * (Float.BYTES + bytes);
+    long feeding = rows * (7L * c.dim() + 4 * inner + 4L * c.ffnDim()) * bytes;
+    return Math.max(attending, feeding);
   }
 
   private static long denoising(
@@ -141,7 +145,8 @@ record WanMemory(
     long hidden = Math.min(tokens * c.ffnDim() * bytes, 1L << 31);
     long feeding = 5 * stream + hidden;
     long rotary = tokens * c.headDim() * Float.BYTES; // cosines and sines of half the channels
-    long latents = 12 * latent.size() * Float.BYTES; // of the scheduler and of guidance
+    // Noise, latents, what the scheduler remembers, and in fewer bits input and velocity.
+    long latents = (5 * Float.BYTES + 2 * bytes) * latent.size();
     long text = 2L * settings.maxPromptTokens() * (c.textDim() + c.dim()) * bytes;
     long working = Math.max(attending, feeding) + rotary + latents + text;
     if (attention.kind() != AttentionMode.Kind.SVG2) {
