@@ -6,6 +6,7 @@ import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.attention.AttentionSettings;
 import io.sparsevideo.attention.ModelFamily;
+import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.models.GenerationSettings;
 import io.sparsevideo.models.umt5.Umt5Config;
 import java.util.LinkedHashMap;
@@ -42,7 +43,7 @@ record WanMemory(
         checkpoint.weightBytes(WanCheckpoint.TEXT_ENCODER, type),
         checkpoint.weightBytes(WanCheckpoint.TRANSFORMER, type)
             + checkpoint.weightBytes(WanCheckpoint.VAE, type),
-        encoding(checkpoint.textConfig(), settings.maxPromptTokens(), bytes),
+        encoding(checkpoint.textConfig(), settings.maxPromptTokens()),
         denoising(checkpoint.transformerConfig(), settings, mode, latent, bytes),
         decoding(checkpoint.vaeConfig(), latent, bytes) + latent.size() * Float.BYTES);
   }
@@ -115,14 +116,15 @@ record WanMemory(
   }
 
   /**
-   * A block's attention: input, normed input, queries, keys, values, result, scores (H, L, L) in
-   * float and their softmax; or its feed-forward, with all that came before it in the block.
+   * In float, a block's attention: input, normed input, queries, keys, values, result, and scores
+   * (H, L, L); or its feed-forward, with all that came before it in the block and a widened weight.
    */
-  private static long encoding(Umt5Config c, long rows, long bytes) {
-    long pairs = c.heads() * rows * rows;
+  private static long encoding(Umt5Config c, long rows) {
     long inner = (long) c.heads() * c.headDim();
-    long attending = rows * (2L * c.dim() + 4 * inner) * bytes + pairs * (Float.BYTES + bytes);
-    long feeding = rows * (7L * c.dim() + 4 * inner + 4L * c.ffnDim()) * bytes;
+    long scores = Math.min(c.heads() * rows * rows * Float.BYTES, CudaTensorOps.SCORE_BYTES);
+    long attending = rows * (2L * c.dim() + 4 * inner) * Float.BYTES + scores;
+    long weight = (long) c.dim() * c.ffnDim();
+    long feeding = (rows * (7L * c.dim() + 4 * inner + 4L * c.ffnDim()) + weight) * Float.BYTES;
     return Math.max(attending, feeding);
   }
 
