@@ -31,11 +31,18 @@ final class DjlConvolutions {
   /** See {@link TensorOps#conv3d}. */
   static NDArray conv3d(
       NDArray x,
+      NDArray earlier,
       NDArray weight,
       NDArray bias,
       NDArray residual,
       int timeStride,
       int spatialPadding) {
+    if (earlier != null) {
+      try (TensorScope scope = TensorScope.over(x, earlier, weight)) {
+        NDArray clip = earlier.concat(x);
+        return scope.keep(conv3d(clip, null, weight, bias, residual, timeStride, spatialPadding));
+      }
+    }
     Shape clip = x.getShape(); // (T, Y, X, C)
     Shape kernel = weight.getShape(); // (O, kt, ky, kx, C)
     requireKernel(clip, kernel, 5);

@@ -6,6 +6,7 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.OptionalLong;
 
 /**
  * The tensor operations that models are written against, once, for every backend.
@@ -25,6 +26,12 @@ public interface TensorOps extends AutoCloseable {
    * example.
    */
   NDManager manager();
+
+  /** What computes, for people: for example "cuda:0 NVIDIA H200", or "cpu". */
+  String device();
+
+  /** Bytes that new tensors can take of the device; empty where the operating system decides. */
+  OptionalLong freeMemory();
 
   /**
    * The type that weights and activations are computed in: FLOAT32 on the CPU, BFLOAT16 on CUDA.
@@ -122,18 +129,21 @@ public interface TensorOps extends AutoCloseable {
   NDArray gatherRows(NDArray table, NDArray indices);
 
   /**
-   * 3-D convolution of a clip, without padding in time (callers prepend the causal frames).
+   * 3-D convolution of a clip, without padding in time: a causal convolution is given the frames
+   * before the clip, which it sees as if they were the clip's first.
    *
    * @param x (T, Y, X, C)
+   * @param earlier (E, Y, X, C) frames before x, or null
    * @param weight (O, kt, ky, kx, C)
    * @param bias (O), or null
    * @param residual added to the result, of its shape; or null
    * @param timeStride stride in time; the spatial stride is 1
    * @param spatialPadding zeros on each spatial side
-   * @return ((T − kt) / timeStride + 1, Y', X', O)
+   * @return ((E + T − kt) / timeStride + 1, Y', X', O)
    */
   NDArray conv3d(
       NDArray x,
+      NDArray earlier,
       NDArray weight,
       NDArray bias,
       NDArray residual,

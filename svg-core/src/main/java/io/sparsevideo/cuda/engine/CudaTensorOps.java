@@ -21,6 +21,7 @@ import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
@@ -93,6 +94,18 @@ public final class CudaTensorOps implements TensorOps {
   @Override
   public CudaNDManager manager() {
     return manager;
+  }
+
+  @Override
+  public String device() {
+    return manager.queue().heap().toString();
+  }
+
+  /** What is free on the device, and what lies idle in its pool. */
+  @Override
+  public OptionalLong freeMemory() {
+    MemoryStatistics now = manager.statistics();
+    return OptionalLong.of(now.freeBytes() + now.reservedBytes() - now.usedBytes());
   }
 
   @Override
@@ -513,7 +526,13 @@ public final class CudaTensorOps implements TensorOps {
 
   @Override
   public NDArray conv3d(
-      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding) {
     throw missing("conv3d");
   }
 

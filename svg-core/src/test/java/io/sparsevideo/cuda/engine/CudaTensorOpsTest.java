@@ -466,7 +466,7 @@ class CudaTensorOpsTest {
     NDArray x = random(F32, 3);
     Map<String, Executable> missing =
         Map.of(
-            "conv3d", () -> ops.conv3d(x, x, x, x, 1, 0),
+            "conv3d", () -> ops.conv3d(x, x, x, x, x, 1, 0),
             "conv2d", () -> ops.conv2d(x, x, x, 1, new int[4]),
             "channelNorm", () -> ops.channelNorm(x, x, true));
     missing.forEach(
