@@ -1,6 +1,7 @@
 package io.sparsevideo.tensor;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
@@ -170,6 +171,32 @@ public interface TensorOps extends AutoCloseable {
 
   /** Doubles both spatial sizes by repeating pixels: (T, Y, X, C) to (T, 2Y, 2X, C). */
   NDArray upsampleNearest(NDArray x);
+
+  /**
+   * Colours as bytes: −1 to 1 becomes 0 to 255, rounded half up; values beyond are clipped.
+   *
+   * @param x frames (T, …)
+   * @return the bytes, UINT8 of x's shape, and how many values of each frame are not a number,
+   *     INT32 (T)
+   */
+  default NDList colorBytes(NDArray x) {
+    Shape shape = x.getShape();
+    int frames = Math.toIntExact(shape.get(0));
+    try (TensorScope scope = TensorScope.over(x)) {
+      NDArray values = x.flatten(); // contiguous
+      NDArray bytes = scope.manager().create(shape, DataType.UINT8);
+      NDArray notNumbers = scope.manager().create(new Shape(frames), DataType.INT32);
+      kernels()
+          .colorBytes(
+              memory(values),
+              HeadViews.kernelType(x.getDataType()),
+              frames,
+              Math.toIntExact(shape.size() / frames),
+              memory(bytes),
+              memory(notNumbers));
+      return new NDList(scope.keep(bytes), scope.keep(notNumbers));
+    }
+  }
 
   @Override
   void close();

@@ -10,6 +10,7 @@ import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.cuda.blas.CublasLt;
 import io.sparsevideo.cuda.blas.CublasMatmul;
 import io.sparsevideo.kernels.Activation;
+import io.sparsevideo.kernels.Convolution;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelType;
 import io.sparsevideo.kernels.RopePairs;
@@ -533,17 +534,116 @@ public final class CudaTensorOps implements TensorOps {
       NDArray residual,
       int timeStride,
       int spatialPadding) {
-    throw missing("conv3d");
+    int[] padding = {spatialPadding, spatialPadding, spatialPadding, spatialPadding};
+    return convolution("conv3d", x, earlier, weight, bias, residual, timeStride, 1, padding);
   }
 
   @Override
   public NDArray conv2d(NDArray x, NDArray weight, NDArray bias, int stride, int[] padding) {
-    throw missing("conv2d");
+    Shape shape = own("conv2d", weight).getShape();
+    require(
+        shape.dimension() == 4, "conv2d", "x (T, Y, X, C) and weight (O, ky, kx, C)", x, weight);
+    Shape clip = new Shape(shape.get(0), 1).addAll(shape.slice(1)); // kernels of one frame
+    try (NDArray kernels = weight.reshape(clip)) {
+      return convolution("conv2d", x, null, kernels, bias, null, 1, stride, padding);
+    }
   }
 
+  /** All arguments have the type of {@code x}. */
+  private CudaNDArray convolution(
+      String operation,
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int stride,
+      int[] padding) {
+    CudaNDArray in = own(operation, x);
+    CudaNDArray before = earlier == null ? null : own(operation, earlier);
+    CudaNDArray kernels = own(operation, weight);
+    CudaNDArray offset = bias == null ? null : own(operation, bias);
+    CudaNDArray added = residual == null ? null : own(operation, residual);
+    Shape clip = in.getShape();
+    Shape kernel = kernels.getShape();
+    require(
+        clip.dimension() == 4
+            && clip.size() > 0
+            && kernel.dimension() == 5
+            && kernel.get(4) == clip.get(3)
+            && kernels.getDataType() == in.getDataType()
+            && (offset == null
+                || offset.getShape().equals(kernel.slice(0, 1))
+                    && offset.getDataType() == in.getDataType()),
+        operation,
+        "x (T, Y, X, C), weight (O, …, C) and bias (O) of one type",
+        x,
+        weight,
+        bias);
+    require(
+        before == null
+            || before.getShape().dimension() == 4
+                && before.getShape().slice(1).equals(clip.slice(1))
+                && before.getDataType() == in.getDataType(),
+        operation,
+        "x (T, Y, X, C) and earlier frames (E, Y, X, C) of one type",
+        x,
+        earlier);
+    Convolution sizes =
+        new Convolution(
+            size(clip, 0),
+            before == null ? 0 : size(before.getShape(), 0),
+            size(clip, 1),
+            size(clip, 2),
+            size(clip, 3),
+            size(kernel, 0),
+            size(kernel, 1),
+            size(kernel, 2),
+            size(kernel, 3),
+            timeStride,
+            stride,
+            padding[0],
+            padding[1],
+            padding[2],
+            padding[3]);
+    Shape wanted =
+        new Shape(sizes.outFrames(), sizes.outHeight(), sizes.outWidth(), sizes.outChannels());
+    require(
+        added == null || added.getShape().equals(wanted) && added.getDataType() == in.getDataType(),
+        operation,
+        "x and a residual of its type and of the shape " + wanted,
+        x,
+        residual);
+    return create(
+        in,
+        wanted,
+        out ->
+            kernels()
+                .convolution(
+                    sizes,
+                    type(in),
+                    before == null ? null : before.memory(),
+                    in.memory(),
+                    kernels.memory(),
+                    offset == null ? null : offset.memory(),
+                    added == null ? null : added.memory(),
+                    out.memory()));
+  }
+
+  private static int size(Shape shape, int dimension) {
+    return Math.toIntExact(shape.get(dimension));
+  }
+
+  /** Gamma may have another type than {@code x}. */
   @Override
   public NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu) {
-    throw missing("channelNorm");
+    CudaNDArray in = own("channelNorm", x);
+    CudaNDArray factor = row("channelNorm", gamma, in);
+    return create(
+        in,
+        in.getShape(),
+        out -> kernels().channelNorm(rows(in), rows(out), factor.memory(), type(factor), thenSilu));
   }
 
   @Override
@@ -571,11 +671,6 @@ public final class CudaTensorOps implements TensorOps {
   public void close() {
     try (manager;
         products) {}
-  }
-
-  private static UnsupportedOperationException missing(String operation) {
-    return new UnsupportedOperationException(
-        operation + " is not an operation of the CUDA backend; the CPU backend has it");
   }
 
   /** A result in the first argument's manager and of its type, freed when computing it fails. */

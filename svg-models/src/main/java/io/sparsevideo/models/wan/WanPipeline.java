@@ -1,6 +1,7 @@
 package io.sparsevideo.models.wan;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
@@ -273,26 +274,21 @@ public final class WanPipeline implements VideoPipeline {
     return frames;
   }
 
-  /**
-   * Appends the frames of a chunk (T, H, W, 3) in [−1, 1] as bytes, rows from the top, red first.
-   */
-  private static void addFrames(NDArray chunk, List<byte[]> frames) {
-    Shape shape = chunk.getShape();
-    int size = Math.toIntExact(shape.size() / shape.get(0));
-    float[] values = chunk.toType(DataType.FLOAT32, false).toFloatArray();
-    for (int t = 0; t < shape.get(0); t++) {
-      byte[] rgb = new byte[size];
-      for (int i = 0; i < size; i++) {
-        float value = values[t * size + i];
-        if (Float.isNaN(value)) {
+  /** Appends the frames of a chunk (T, H, W, 3) as bytes, rows from the top, red first. */
+  private void addFrames(NDArray chunk, List<byte[]> frames) {
+    try (NDList result = ops.colorBytes(chunk)) {
+      int[] notNumbers = result.get(1).toIntArray();
+      for (int t = 0; t < notNumbers.length; t++) {
+        if (notNumbers[t] > 0) {
           throw new SparseVideoException(
               "the decoded video is not a number in frame "
                   + frames.size()
                   + ": the checkpoint's weights or the request (guidance, flow shift) made it diverge");
         }
-        rgb[i] = (byte) Math.round((value + 1) * 127.5f);
+        try (NDArray frame = result.head().get(t)) { // (H, W, 3)
+          frames.add(frame.toByteArray());
+        }
       }
-      frames.add(rgb);
     }
   }
 
