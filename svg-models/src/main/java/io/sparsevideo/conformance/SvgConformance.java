@@ -33,6 +33,10 @@ final class SvgConformance {
 
   private static final double INERTIA = 1e-3;
 
+  private static final String ROUNDED =
+      "centroids are rounded to 16 bits for the assignment: rows that moved, and how much looser the"
+          + " clusters are; later stages start from the recorded clusters";
+
   private final Trace trace;
   private final TensorOps ops;
   private final double attention; // tolerance of attention outputs
@@ -171,6 +175,9 @@ final class SvgConformance {
     float[] recorded = trace.floats(prefix + "centroids");
     float[] points = x.toType(DataType.FLOAT32, false).toFloatArray();
     int[] foundLabels = found.labels().toIntArray();
+    for (String stage : List.of("labels", "sizes", "centroids")) {
+      trace.note(prefix + stage, ROUNDED);
+    }
     trace.judge(prefix + "labels", moved(labels, foundLabels) / labels.length, MOVED);
     double arrived = 0;
     int[] foundSizes = found.sizes().toIntArray();
