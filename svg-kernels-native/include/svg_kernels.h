@@ -441,6 +441,43 @@ typedef struct svg_activation_params {
 SVG_API int32_t svg_activation(const svg_activation_params* params, svg_stream stream);
 
 /*
+ * out = softmax(scale * scores + bias) over the last dimension, in fp32. A row of -infinity becomes zeros.
+ * The bias of score [h][r][c] is bias[h * bias_strides[0] + r * bias_strides[1] + c * bias_strides[2]]. Strides may be
+ * 0, for a bias that several scores share, or negative: a bias by relative position has -1 and 1 for rows and columns.
+ */
+typedef struct svg_softmax_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of out */
+  int32_t heads;
+  int32_t rows;
+  int32_t width; /* scores of a row */
+  int32_t bias_dtype;
+  float scale;
+  svg_heads scores; /* f32 */
+  svg_heads out;    /* may be scores itself if it is f32 */
+  const void* bias; /* that of score [0][0][0], or NULL */
+  int64_t bias_strides[3];
+} svg_softmax_params;
+SVG_API int32_t svg_softmax(const svg_softmax_params* params, svg_stream stream);
+
+/*
+ * out[i] = table[indices[i]]: rows of a table, repeats allowed. An index that is no row of the table is refused by the
+ * host library; the CUDA library, which would have to wait to see it, makes its row zeros.
+ */
+typedef struct svg_gather_rows_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of table and out */
+  int32_t table_rows;
+  int32_t rows;
+  int32_t width;
+  int32_t index_bytes; /* 4 or 8: int32_t or int64_t */
+  svg_heads table;     /* one head */
+  svg_heads out;       /* one head */
+  const void* indices; /* (rows) */
+} svg_gather_rows_params;
+SVG_API int32_t svg_gather_rows(const svg_gather_rows_params* params, svg_stream stream);
+
+/*
  * Sinusoidal embedding of timesteps, as diffusers' Timesteps. With half = width / 2 (rounded down), row r of out is
  * sin(angle_i) for i in [0, half), then cos(angle_i), or with flip_sin_to_cos not 0 the other way round; the last
  * column of an odd width is 0.

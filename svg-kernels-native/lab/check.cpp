@@ -299,6 +299,90 @@ class FunctionChecker : public Checker {
     return v;
   }
 
+  /// Rows in a warp, in a block and read twice; a bias by position, by key, and none; hidden scores.
+  void softmax() {
+    struct Shape {
+      int heads, rows, width;
+      bool token_major;
+    };
+    for (const Shape& s : {Shape{1, 1, 1, false},
+                           {2, 7, 33, true},
+                           {64, 37, 512, false},
+                           {3, 5, 1000, true},
+                           {2, 9, 1025, false},
+                           {1, 33, 14400, false},
+                           {2, 2, 70001, false}}) {
+      for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+        const int32_t bias_dtype = (dtype + 1) % 3;
+        const int positions = s.rows + s.width - 1;
+        Tensor scores(SVG_F32, s.heads, s.rows, s.width, s.token_major, 3),
+            out(dtype, s.heads, s.rows, s.width, s.token_major), bias(bias_dtype, 1, s.heads, positions);
+        std::normal_distribution<float> normal;
+        int drawn = 0;  // the first row is hidden, if there is another one
+        scores.fill(random_, [&](std::mt19937& r) {
+          const bool hidden = s.rows > 1 && (drawn++ < s.width || r() % 50 == 0);
+          return hidden ? -INFINITY : 5 * normal(r);
+        });
+        bias.fill_normal(random_);
+        for (int kind = 0; kind < 3; kind++) {
+          Tensor& to = dtype == SVG_F32 && kind == 2 ? scores : out;
+          both("svg_softmax", [&](Side side) {
+            svg_softmax_params p{};
+            p.dtype = dtype;
+            p.heads = s.heads;
+            p.rows = s.rows;
+            p.width = s.width;
+            p.bias_dtype = bias_dtype;
+            p.scale = 0.7f;
+            p.scores = scores.at(side);
+            p.out = to.at(side);
+            char* const data = bias.array.at<char>(side);
+            if (kind == 0) {
+              p.bias = data + (s.rows - 1) * element_size(bias_dtype);
+              p.bias_strides[0] = positions, p.bias_strides[1] = -1, p.bias_strides[2] = 1;
+            } else if (kind == 1) {
+              p.bias = data;
+              p.bias_strides[2] = 1;
+            }
+            return p;
+          });
+          near(format("softmax %s %dx%dx%d, bias %d", dtype_name(dtype), s.heads, s.rows, s.width, kind), to, dtype);
+        }
+      }
+    }
+  }
+
+  void gather_rows() {
+    for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
+      for (int width : {1, 2, 33, 64, 4100}) {
+        for (int index_bytes : {4, 8}) {
+          const int table_rows = 32, rows = 1023;
+          Tensor table(dtype, 1, table_rows, width, false, 4), out(dtype, 1, rows, width);
+          table.fill_normal(random_);
+          Array indices(size_t(rows) * index_bytes);
+          for (int i = 0; i < rows; i++) {
+            const int64_t index = random_() % table_rows;
+            std::memcpy(indices.at<char>(Side::kHost) + i * index_bytes, &index, index_bytes);
+          }
+          indices.upload();
+          both("svg_gather_rows", [&](Side side) {
+            svg_gather_rows_params p{};
+            p.dtype = dtype;
+            p.table_rows = table_rows;
+            p.rows = rows;
+            p.width = width;
+            p.index_bytes = index_bytes;
+            p.table = table.at(side);
+            p.out = out.at(side);
+            p.indices = indices.at(side);
+            return p;
+          });
+          equal(format("gather_rows %s width %d, %d-byte indices", dtype_name(dtype), width, index_bytes), out.array);
+        }
+      }
+    }
+  }
+
   void block_map() {
     struct Shape {
       int heads, queries, keys, dim, context, min_keep;
@@ -940,6 +1024,19 @@ class FunctionChecker : public Checker {
                      FIELD(kOptional, bias)});
     }
     {
+      using P = svg_softmax_params;
+      spoil_each<P>("svg_softmax", [](P& p) { p.heads = 2, p.rows = 64, p.width = 32; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, width),
+                     FIELD(kEnum, bias_dtype), FIELD(kNumber, scale), FIELD(kTensor, scores), FIELD(kTensorOut, out),
+                     FIELD(kOptional, bias)});
+    }
+    {
+      using P = svg_gather_rows_params;
+      spoil_each<P>("svg_gather_rows", [](P& p) { p.table_rows = 64, p.rows = 64, p.width = 32, p.index_bytes = 4; },
+                    {FIELD(kEnum, dtype), FIELD(kCount, table_rows), FIELD(kCount, rows), FIELD(kCount, width),
+                     FIELD(kTensor, table), FIELD(kTensorOut, out), FIELD(kArray, indices)});
+    }
+    {
       using P = svg_timestep_embedding_params;
       spoil_each<P>(
           "svg_timestep_embedding", [](P& p) { p.rows = 64, p.width = 32, p.scale = p.max_period = 1; },
@@ -1007,6 +1104,22 @@ class FunctionChecker : public Checker {
                                 order.at(Side::kDevice)};
       on_device("svg_permute_rows", p);
       out.array.download();
+    }
+    svg_gather_rows_params g{};
+    g.struct_size = sizeof g;
+    g.dtype = SVG_BF16;
+    g.table_rows = g.rows = rows;
+    g.width = dim;
+    g.index_bytes = 4;
+    g.table = x.at(Side::kDevice);
+    g.out = out.at(Side::kDevice);
+    g.indices = order.at(Side::kDevice);
+    on_device("svg_gather_rows", g);
+    const auto gathered = out.array.download();
+    for (int r = 0; r < rows; r++) {
+      const bool inside = order[r] >= 0 && order[r] < rows;
+      const float expected = inside ? float(of(x, 0, order[r], 0)) : 0;
+      expect(get(gathered.data(), SVG_BF16, out.index(0, r, 0)) == expected, "a row of no index is not zeros");
     }
     fill_wild(init);
     Clusters clustering(x, clusters);
@@ -1493,6 +1606,8 @@ int check_all(const Libraries& libraries, const std::string& only) {
                                                                      {"timesteps", &FunctionChecker::timesteps},
                                                                      {"color_bytes", &FunctionChecker::color_bytes},
                                                                      {"block_map", &FunctionChecker::block_map},
+                                                                     {"softmax", &FunctionChecker::softmax},
+                                                                     {"gather_rows", &FunctionChecker::gather_rows},
                                                                      {"block_density", &FunctionChecker::block_density},
                                                                      {"profile", &FunctionChecker::profile},
                                                                      {"norms", &FunctionChecker::norms},

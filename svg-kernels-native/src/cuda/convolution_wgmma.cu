@@ -9,6 +9,8 @@
 // Arithmetic: 2 * terms per output. From L2, for 9 taps: with 192 channels, tiles of 256 pixels, 216 operations a byte;
 // with 96 channels, tiles of 512 pixels, 300. Shared memory: a product of 64 pixels reads 2 KB of them and 32 bytes a
 // channel for each 16 terms: with 192 channels two thirds of the tensor cores' time, with 96 five sixths.
+#include <algorithm>
+
 #include "async.cuh"
 #include "convolution.h"
 #include "mma.cuh"
@@ -44,10 +46,18 @@ struct Layout {
     fits = box_width <= 256 && box_height <= 256;  // what the engine takes
     if (!fits) return;
     box_bytes = (box_width * box_height * pixel_bytes + 1023) / 1024 * 1024;
-    const int room = kShared - kExtra;
-    weight_stages = (room - pixel_stages * box_bytes) / weight_bytes;
-    fits = room > pixel_stages * box_bytes && weight_stages >= 3;
-    if (weight_stages > kMaxStages) weight_stages = kMaxStages;
+    const auto weights_beside = [&](int boxes) {
+      const int room = kShared - kExtra - boxes * box_bytes;
+      return room < 0 ? 0 : std::min(room / weight_bytes, kMaxStages);
+    };
+    // A box lasts for all spatial taps; with few of them more boxes than two have to be on their way.
+    const int taps = c.kernel_height * c.kernel_width;
+    while (pixel_stages < kMaxStages &&
+           weights_beside(pixel_stages + 1) >= std::min((pixel_stages + 1) * taps, kMaxStages)) {
+      pixel_stages++;
+    }
+    weight_stages = weights_beside(pixel_stages);
+    fits = weight_stages >= 3;
   }
   int64_t tiles(const Convolution& c) const {
     return ceil_div(c.out_width, 8 * across) * ceil_div(c.out_height, 8 * down);

@@ -181,7 +181,7 @@ public final class DjlTensorOps implements TensorOps {
 
   @Override
   public NDArray biasedAttention(NDArray q, NDArray k, NDArray v, NDArray bias, double scale) {
-    try (TensorScope scope = TensorScope.over(q, k, v)) {
+    try (TensorScope scope = TensorScope.over(q, k, v, bias)) {
       NDArray queries = q.transpose(1, 0, 2); // (H, Sq, D)
       NDArray keys = k.transpose(1, 2, 0); // (H, D, Sk)
       NDArray values = v.transpose(1, 0, 2); // (H, Sk, D)
@@ -189,9 +189,32 @@ public final class DjlTensorOps implements TensorOps {
       if (scale != 1) {
         scores.muli(scale);
       }
-      NDArray out = scores.addi(bias).softmax(-1).matMul(values); // (H, Sq, D)
+      NDArray biased = scores.addi(byPosition(bias, scores.getShape()));
+      NDArray out = biased.softmax(-1).matMul(values); // (H, Sq, D)
       return scope.keep(out.transpose(1, 0, 2).reshape(q.getShape()));
     }
+  }
+
+  /**
+   * A bias by relative position for every score. Rows of one element more than the bias has, read
+   * as rows that are one shorter, begin one element further right each; from behind, as here,
+   * further left.
+   *
+   * @param bias (H, N), N = Sq + Sk − 1
+   * @param scores (H, Sq, Sk)
+   */
+  private static NDArray byPosition(NDArray bias, Shape scores) {
+    long heads = scores.get(0);
+    long queries = scores.get(1);
+    long keys = scores.get(2);
+    long positions = queries + keys - 1;
+    NDArray padded = bias.concat(bias.get(":, :1"), 1).expandDims(1); // (H, 1, N + 1)
+    return padded
+        .broadcast(heads, queries, positions + 1)
+        .reshape(heads, -1)
+        .get(":, {}:{}", queries - 1, queries - 1 + queries * positions)
+        .reshape(heads, queries, positions)
+        .get(":, :, :{}", keys);
   }
 
   @Override

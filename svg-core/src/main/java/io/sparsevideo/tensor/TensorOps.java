@@ -106,8 +106,14 @@ public interface TensorOps extends AutoCloseable {
   NDArray attention(NDArray q, NDArray k, NDArray v);
 
   /**
-   * Attention with an additive bias, unscaled unless {@code scale} says so (T5's is 1): q (Sq, H,
-   * D), k and v (Sk, H, D), bias broadcastable to (H, Sq, Sk); result (Sq, H, D).
+   * Attention with a bias by relative position (T5's): scores are {@code scale · q kᵀ}, and that of
+   * query i and key j gets bias[h][Sq − 1 + j − i] added.
+   *
+   * @param q (Sq, H, D)
+   * @param k (Sk, H, D)
+   * @param v (Sk, H, D)
+   * @param bias (H, Sq + Sk − 1)
+   * @return (Sq, H, D)
    */
   NDArray biasedAttention(NDArray q, NDArray k, NDArray v, NDArray bias, double scale);
 

@@ -36,6 +36,8 @@ final class KernelBindings {
     ROPE("svg_rope"),
     NORM_ROPE("svg_norm_rope"),
     ACTIVATION("svg_activation"),
+    SOFTMAX("svg_softmax"),
+    GATHER_ROWS("svg_gather_rows"),
     TIMESTEP_EMBEDDING("svg_timestep_embedding"),
     PATCHIFY("svg_patchify"),
     CONVOLUTION("svg_convolution"),

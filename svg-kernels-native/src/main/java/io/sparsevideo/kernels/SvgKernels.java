@@ -15,6 +15,7 @@ import io.sparsevideo.kernels.ffi.svg_convolution_params;
 import io.sparsevideo.kernels.ffi.svg_copy_params;
 import io.sparsevideo.kernels.ffi.svg_elementwise_params;
 import io.sparsevideo.kernels.ffi.svg_gated_residual_params;
+import io.sparsevideo.kernels.ffi.svg_gather_rows_params;
 import io.sparsevideo.kernels.ffi.svg_heads;
 import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import io.sparsevideo.kernels.ffi.svg_kmeans_params;
@@ -25,6 +26,7 @@ import io.sparsevideo.kernels.ffi.svg_permute_rows_params;
 import io.sparsevideo.kernels.ffi.svg_profile_heads_params;
 import io.sparsevideo.kernels.ffi.svg_rms_norm_params;
 import io.sparsevideo.kernels.ffi.svg_rope_params;
+import io.sparsevideo.kernels.ffi.svg_softmax_params;
 import io.sparsevideo.kernels.ffi.svg_sort_labels_params;
 import io.sparsevideo.kernels.ffi.svg_timestep_embedding_params;
 import io.sparsevideo.kernels.ffi.svg_video_layout_params;
@@ -981,6 +983,78 @@ public final class SvgKernels {
   }
 
   /**
+   * out = softmax(scale · scores + bias) over the last dimension; a row of -infinity becomes zeros.
+   *
+   * @param scores (H, Sq, Sk) of {@link KernelType#F32}
+   * @param bias of every score; or null
+   * @param out (H, Sq, Sk) of any type, written; may be {@code scores} itself
+   */
+  public void softmax(Heads scores, float scale, ScoreBias bias, Heads out) {
+    Call call = new Call(Function.SOFTMAX);
+    if (scores.type() != KernelType.F32) {
+      throw call.refused("scores must be F32, are " + scores);
+    }
+    call.sameShape("out", out, scores);
+    call.open("scores", scores.data());
+    call.open("out", out.data());
+    call.writable("out", out.data());
+    if (bias != null) {
+      call.bias("bias", bias, scores);
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_softmax_params.allocate(arena);
+      svg_softmax_params.struct_size(p, (int) svg_softmax_params.sizeof());
+      svg_softmax_params.dtype(p, out.type().code());
+      svg_softmax_params.heads(p, scores.heads());
+      svg_softmax_params.rows(p, scores.rows());
+      svg_softmax_params.width(p, scores.headDim());
+      svg_softmax_params.scale(p, scale);
+      set(svg_softmax_params.scores(p), scores);
+      set(svg_softmax_params.out(p), out);
+      if (bias != null) {
+        svg_softmax_params.bias_dtype(p, bias.type().code());
+        svg_softmax_params.bias(p, bias.data().asSlice(bias.first() * bias.type().bytes()));
+        svg_softmax_params.bias_strides(p, 0, bias.headStride());
+        svg_softmax_params.bias_strides(p, 1, bias.rowStride());
+        svg_softmax_params.bias_strides(p, 2, bias.columnStride());
+      }
+      call.run(p, scores, bias, out);
+    }
+  }
+
+  /**
+   * Rows of a table: out[i] = table[indices[i]], repeats allowed.
+   *
+   * @param table (1, R, C)
+   * @param indices (S) rows of the table, 32-bit or 64-bit integers; one that is none is refused by
+   *     the host library, and makes a row of zeros on a device, which nothing waits for
+   * @param indexBytes 4 or 8
+   * @param out (1, S, C) of the table's type, written
+   */
+  public void gatherRows(Heads table, MemorySegment indices, int indexBytes, Heads out) {
+    Call call = new Call(Function.GATHER_ROWS);
+    call.equal("table.heads", table.heads(), "the number expected", 1);
+    call.sameHeads("out", out, table);
+    call.open("table", table.data());
+    call.open("out", out.data());
+    call.writable("out", out.data());
+    call.input("indices", indices, indexBytes, out.rows());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_gather_rows_params.allocate(arena);
+      svg_gather_rows_params.struct_size(p, (int) svg_gather_rows_params.sizeof());
+      svg_gather_rows_params.dtype(p, table.type().code());
+      svg_gather_rows_params.table_rows(p, table.rows());
+      svg_gather_rows_params.rows(p, out.rows());
+      svg_gather_rows_params.width(p, table.headDim());
+      svg_gather_rows_params.index_bytes(p, indexBytes);
+      set(svg_gather_rows_params.table(p), table);
+      set(svg_gather_rows_params.out(p), out);
+      svg_gather_rows_params.indices(p, indices);
+      call.run(p, table, indices, out);
+    }
+  }
+
+  /**
    * Sinusoidal embedding of timesteps: row r is sin(angle) for W / 2 frequencies, then cos of the
    * same angles; the last column of an odd width W is 0. Frequency i is exp(−ln(maxPeriod) · i / (W
    * / 2 − downscaleFreqShift)), its angle scale · timestep · frequency, in the public
@@ -1387,6 +1461,17 @@ public final class SvgKernels {
         throw refused(name + " has no type");
       }
       input(name, segment, type.bytes(), shape);
+    }
+
+    /** What is added to scores of the first tensor's shape. */
+    void bias(String name, ScoreBias bias, Heads scores) {
+      open(name, bias.data());
+      if (!bias.data().isNative()) {
+        throw refused(name + " must be native memory, is on the Java heap: " + bias.data());
+      }
+      if (!bias.covers(scores.heads(), scores.rows(), scores.headDim())) {
+        throw refused("%s is %s, which does not hold that of %s".formatted(name, bias, scores));
+      }
     }
 
     /** A view of the first one's sizes. */

@@ -21,9 +21,9 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * The CUDA library's attention, norms, rotary embedding and activations against double precision;
- * patches, timesteps and drawn rows against the host library. Skipped, and says why, without the
- * library or a device.
+ * The CUDA library's attention, softmax, norms, rotary embedding and activations against double
+ * precision; patches, timesteps and drawn rows against the host library. Skipped, and says why,
+ * without the library or a device.
  */
 class CudaKernelsTest {
 
@@ -252,6 +252,46 @@ class CudaKernelsTest {
     assertClose(Reference.activation(x, kind, bias), out);
     kernels.activation(onDevice, onDevice, kind, null, null);
     assertClose(Reference.activation(x, kind, null), onDevice);
+  }
+
+  /** A row in a warp, in a block, and read twice. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, F32, F32, HEAD_MAJOR",
+    "3, 5, 129, BF16, BF16, TOKEN_MAJOR",
+    "2, 9, 1000, F16, F32, PADDED",
+    "2, 3, 14400, BF16, F16, HEAD_MAJOR",
+    "1, 2, 70001, F32, BF16, HEAD_MAJOR",
+  })
+  void softmax(int heads, int rows, int width, KernelType to, KernelType biasType, Layout layout) {
+    Heads scores = tensor(KernelType.F32, layout, heads, rows, width);
+    Heads table = tensor(biasType, Layout.HEAD_MAJOR, heads, 1, rows + width - 1);
+    Heads onDevice = device.upload(scores);
+    Heads out = output(to, heads, rows, width);
+    ScoreBias bias = ScoreBias.relative(table.data(), biasType, rows, width);
+    ScoreBias biasOnDevice = ScoreBias.relative(device.upload(table.data()), biasType, rows, width);
+    kernels.softmax(onDevice, 3, biasOnDevice, out);
+    assertClose(Reference.softmax(scores, 3, bias), out);
+    kernels.softmax(onDevice, 3, null, onDevice);
+    assertClose(Reference.softmax(scores, 3, null), onDevice);
+  }
+
+  /** With numbers that are no rows of the table. */
+  @ParameterizedTest
+  @CsvSource({"5, 33, F32", "32, 64, BF16", "7, 6, F16"})
+  void gatherRows(int tableRows, int width, KernelType type) {
+    Heads table = tensor(type, Layout.HEAD_MAJOR, 1, tableRows, width);
+    int[] numbers = {tableRows - 1, 0, tableRows, 2, 2, -1};
+    Heads onDevice = device.upload(table);
+    Heads out = output(type, 1, numbers.length, width);
+    kernels.gatherRows(onDevice, device.upload(Tensors.ints(arena, numbers)), 4, out);
+    double[][][] actual = Tensors.values(device.download(arena, out));
+    for (int i = 0; i < numbers.length; i++) {
+      boolean inside = numbers[i] >= 0 && numbers[i] < tableRows;
+      for (int d = 0; d < width; d++) {
+        assertEquals(inside ? Tensors.get(table, 0, numbers[i], d) : 0, actual[0][i][d]);
+      }
+    }
   }
 
   @ParameterizedTest

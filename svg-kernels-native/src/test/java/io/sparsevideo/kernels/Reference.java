@@ -3,6 +3,8 @@ package io.sparsevideo.kernels;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.foreign.MemorySegment;
+
 /** Attention, norms and what is near them in double precision, straight from the definitions. */
 final class Reference {
 
@@ -261,6 +263,40 @@ final class Reference {
       }
     }
     return out;
+  }
+
+  /** softmax(scale * scores + bias) over the last dimension; the bias may be null. */
+  static double[][][] softmax(Heads scores, float scale, ScoreBias bias) {
+    double[][][] out = Tensors.values(scores);
+    for (int h = 0; h < out.length; h++) {
+      for (int r = 0; r < out[h].length; r++) {
+        double[] row = out[h][r];
+        double most = Double.NEGATIVE_INFINITY;
+        for (int i = 0; i < row.length; i++) {
+          row[i] = scale * row[i] + (bias == null ? 0 : at(bias, h, r, i));
+          most = Math.max(most, row[i]);
+        }
+        double sum = 0;
+        for (int i = 0; i < row.length; i++) {
+          row[i] = Math.exp(row[i] - most);
+          sum += row[i];
+        }
+        for (int i = 0; i < row.length; i++) {
+          row[i] /= sum;
+        }
+      }
+    }
+    return out;
+  }
+
+  private static double at(ScoreBias bias, int head, int row, int column) {
+    long element =
+        bias.first()
+            + head * bias.headStride()
+            + row * bias.rowStride()
+            + column * bias.columnStride();
+    MemorySegment start = bias.data().asSlice(element * bias.type().bytes());
+    return Tensors.get(Heads.headMajor(start, bias.type(), 1, 1, 1), 0, 0, 0);
   }
 
   private static double squares(double[] row) {

@@ -130,6 +130,7 @@ public final class Main implements Callable<Integer> {
 
   static CommandLine commandLine() {
     return new CommandLine(new Main())
+        .addSubcommand(new VaeCommand())
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {
               if (!(e instanceof IOException)) {

@@ -7,13 +7,14 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import io.sparsevideo.cuda.blas.CublasLinear;
 import io.sparsevideo.cuda.blas.CublasLt;
+import io.sparsevideo.cuda.blas.CublasMatmul;
 import io.sparsevideo.kernels.Activation;
 import io.sparsevideo.kernels.Convolution;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelType;
 import io.sparsevideo.kernels.RopePairs;
+import io.sparsevideo.kernels.ScoreBias;
 import io.sparsevideo.kernels.SvgKernels;
 import io.sparsevideo.kernels.View;
 import io.sparsevideo.tensor.DjlSettings;
@@ -39,15 +40,24 @@ public final class CudaTensorOps implements TensorOps {
   /** The largest hidden layer that {@link #feedForward} computes at once: Wan's 14B at 720p. */
   private static final long HIDDEN_BYTES = 1L << 31;
 
+  /** The greatest head dimension of the attention kernels. */
+  static final int FUSED_HEAD_DIM = 128;
+
+  /** Memory for scores, where attention is not one kernel. */
+  static final long SCORE_BYTES = 64L << 20;
+
+  /** Rows of scores start at multiples of so many, as matrix products are fastest with. */
+  private static final int ROW_ALIGNMENT = 64;
+
   private final CudaNDManager manager;
-  private final CublasLinear linear;
+  private final CublasMatmul products;
   private final DataType computeType;
   private final long hiddenBytes;
 
   private CudaTensorOps(
-      CudaNDManager manager, CublasLinear linear, DataType computeType, long hiddenBytes) {
+      CudaNDManager manager, CublasMatmul products, DataType computeType, long hiddenBytes) {
     this.manager = manager;
-    this.linear = linear;
+    this.products = products;
     this.computeType = computeType;
     this.hiddenBytes = hiddenBytes;
   }
@@ -73,8 +83,8 @@ public final class CudaTensorOps implements TensorOps {
       CudaEngine engine, Device device, CublasLt library, DataType computeType, long hiddenBytes) {
     CudaNDManager manager = engine.newBaseManager(device);
     try {
-      CublasLinear linear = CublasLinear.on(library, manager.stream());
-      return new CudaTensorOps(manager, linear, computeType, hiddenBytes);
+      CublasMatmul products = CublasMatmul.on(library, manager.stream());
+      return new CudaTensorOps(manager, products, computeType, hiddenBytes);
     } catch (RuntimeException e) {
       manager.close();
       throw e;
@@ -206,16 +216,8 @@ public final class CudaTensorOps implements TensorOps {
         x,
         weight,
         bias);
-    linear.linear(
-        x.memory(),
-        matrix.memory(),
-        vector == null ? null : vector.memory(),
-        out.memory(),
-        type(x),
-        out.size() / size.get(0),
-        size.get(1),
-        size.get(0),
-        thenGelu);
+    products.linear(
+        rows(x), rows(matrix), vector == null ? null : vector.memory(), rows(out), thenGelu);
   }
 
   @Override
@@ -355,44 +357,159 @@ public final class CudaTensorOps implements TensorOps {
                     memory(sin)));
   }
 
-  /** The CUDA kernels have it for FLOAT16 and BFLOAT16. */
+  /**
+   * One kernel for FLOAT16 and BFLOAT16 and head dimensions that are multiples of 8 up to {@value
+   * #FUSED_HEAD_DIM}; matrix products and a softmax for others.
+   */
   @Override
   public NDArray attention(NDArray q, NDArray k, NDArray v) {
     CudaNDArray queries = own("attention", q);
     CudaNDArray keys = own("attention", k);
     CudaNDArray values = own("attention", v);
-    require(
-        queries.getShape().dimension() == 3
-            && keys.getShape().dimension() == 3
-            && values.getShape().equals(keys.getShape()),
-        "attention",
-        "q (Sq, H, D), k and v (Sk, H, D)",
-        q,
-        k,
-        v);
+    requireAttention("attention", queries, keys, values);
+    float scale = HeadViews.scale(queries);
     return create(
         queries,
         queries.getShape(),
-        out ->
+        out -> {
+          if (isFused(queries)) {
             kernels()
                 .attentionDense(
                     HeadViews.of(this, queries),
                     HeadViews.of(this, keys),
                     HeadViews.of(this, values),
                     HeadViews.of(this, out),
-                    HeadViews.scale(queries),
+                    scale,
                     0,
-                    null));
+                    null);
+          } else {
+            attendInSteps(queries, keys, values, scale, null, out);
+          }
+        });
   }
 
+  private static boolean isFused(CudaNDArray q) {
+    long dim = q.getShape().get(2);
+    return q.getDataType() != DataType.FLOAT32 && dim % 8 == 0 && dim <= FUSED_HEAD_DIM;
+  }
+
+  /** The bias may have another type than {@code q}, {@code k} and {@code v}. */
   @Override
   public NDArray biasedAttention(NDArray q, NDArray k, NDArray v, NDArray bias, double scale) {
-    throw missing("biasedAttention");
+    CudaNDArray queries = own("biasedAttention", q);
+    CudaNDArray keys = own("biasedAttention", k);
+    CudaNDArray values = own("biasedAttention", v);
+    CudaNDArray added = own("biasedAttention", bias);
+    requireAttention("biasedAttention", queries, keys, values);
+    int rows = (int) queries.getShape().get(0);
+    int columns = (int) keys.getShape().get(0);
+    require(
+        added.getShape().equals(new Shape(queries.getShape().get(1), rows + columns - 1L)),
+        "biasedAttention",
+        "q (Sq, H, D), k and v (Sk, H, D) and bias (H, Sq + Sk - 1)",
+        q,
+        k,
+        v,
+        bias);
+    return create(
+        queries,
+        queries.getShape(),
+        out ->
+            attendInSteps(
+                queries,
+                keys,
+                values,
+                (float) scale,
+                ScoreBias.relative(added.memory(), type(added), rows, columns),
+                out));
   }
 
+  private static void requireAttention(
+      String operation, CudaNDArray q, CudaNDArray k, CudaNDArray v) {
+    Shape queries = q.getShape();
+    Shape keys = k.getShape();
+    require(
+        queries.dimension() == 3
+            && keys.dimension() == 3
+            && queries.get(1) == keys.get(1)
+            && queries.get(2) == keys.get(2)
+            && v.getShape().equals(keys)
+            && k.getDataType() == q.getDataType()
+            && v.getDataType() == q.getDataType(),
+        operation,
+        "q (Sq, H, D), k and v (Sk, H, D) of one type",
+        q,
+        k,
+        v);
+  }
+
+  /** Attention by products and a softmax, of so many queries at a time as scores have memory. */
+  private void attendInSteps(
+      CudaNDArray queries,
+      CudaNDArray keys,
+      CudaNDArray values,
+      float scale,
+      ScoreBias bias,
+      CudaNDArray out) {
+    Heads q = HeadViews.of(this, queries);
+    Heads k = HeadViews.of(this, keys);
+    Heads v = HeadViews.of(this, values);
+    Heads to = HeadViews.of(this, out);
+    long stride = Math.ceilDiv(k.rows(), ROW_ALIGNMENT) * (long) ROW_ALIGNMENT;
+    long most = SCORE_BYTES / (q.heads() * stride * Float.BYTES);
+    int step = (int) Math.clamp(most, 1, q.rows());
+    Shape shape = new Shape(q.heads(), step, stride);
+    CudaNDManager owner = out.getManager();
+    try (CudaNDArray scores = owner.create(shape, DataType.FLOAT32);
+        CudaNDArray weights = // of 32 bits, they replace their scores
+            out.getDataType() == DataType.FLOAT32
+                ? scores.reshape(shape)
+                : owner.create(shape, out.getDataType())) {
+      for (int row = 0; row < q.rows(); row += step) {
+        int rows = Math.min(step, q.rows() - row);
+        Heads s = matrices(scores, rows, k.rows());
+        Heads w = matrices(weights, rows, k.rows());
+        products.multiplyTransposed(q.rows(row, rows), k, s);
+        kernels().softmax(s, scale, bias == null ? null : bias.fromRow(row), w);
+        products.multiply(w, v, to.rows(row, rows));
+      }
+    }
+  }
+
+  /** The first rows and columns of each head's matrix in an (H, rows, columns) array. */
+  private static Heads matrices(CudaNDArray array, int rows, int columns) {
+    Shape shape = array.getShape();
+    long stride = shape.get(2);
+    return new Heads(
+        array.memory(),
+        type(array),
+        (int) shape.get(0),
+        rows,
+        columns,
+        shape.get(1) * stride,
+        stride);
+  }
+
+  /** The table may have another type than FLOAT32; an index that is no row of it gives zeros. */
   @Override
   public NDArray gatherRows(NDArray table, NDArray indices) {
-    throw missing("gatherRows");
+    CudaNDArray from = own("gatherRows", table);
+    CudaNDArray numbers = own("gatherRows", indices);
+    DataType type = numbers.getDataType();
+    require(
+        from.getShape().dimension() == 2
+            && numbers.getShape().dimension() == 1
+            && (type == DataType.INT64 || type == DataType.INT32),
+        "gatherRows",
+        "a table (R, C) and indices (N) of INT64 or INT32",
+        table,
+        indices);
+    Shape wanted = new Shape(numbers.size(), from.getShape().get(1));
+    return create(
+        numbers.getManager(),
+        wanted,
+        from.getDataType(),
+        out -> kernels().gatherRows(rows(from), numbers.memory(), type.getNumOfBytes(), rows(out)));
   }
 
   @Override
@@ -540,26 +657,24 @@ public final class CudaTensorOps implements TensorOps {
   @Override
   public void close() {
     try (manager;
-        linear) {}
-  }
-
-  private static UnsupportedOperationException missing(String operation) {
-    return new UnsupportedOperationException(
-        operation + " is not an operation of the CUDA backend; the CPU backend has it");
+        products) {}
   }
 
   /** A result in the first argument's manager and of its type, freed when computing it fails. */
   private static CudaNDArray create(CudaNDArray first, Shape shape, Consumer<CudaNDArray> compute) {
-    return first
-        .getManager()
-        .create(
-            shape,
-            first.getDataType(),
-            out -> {
-              if (out.size() > 0) {
-                compute.accept(out);
-              }
-            });
+    return create(first.getManager(), shape, first.getDataType(), compute);
+  }
+
+  private static CudaNDArray create(
+      CudaNDManager owner, Shape shape, DataType type, Consumer<CudaNDArray> compute) {
+    return owner.create(
+        shape,
+        type,
+        out -> {
+          if (out.size() > 0) {
+            compute.accept(out);
+          }
+        });
   }
 
   /** An argument that is on this backend's stream, so that the order of calls is kept. */
