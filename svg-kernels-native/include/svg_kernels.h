@@ -595,7 +595,14 @@ typedef struct svg_copy_params {
 } svg_copy_params;
 SVG_API int32_t svg_copy(const svg_copy_params* params, svg_stream stream);
 
-typedef enum svg_elementwise_op { SVG_ADD = 0, SVG_SUBTRACT = 1, SVG_MULTIPLY = 2, SVG_DIVIDE = 3 } svg_elementwise_op;
+typedef enum svg_elementwise_op {
+  SVG_ADD = 0,
+  SVG_SUBTRACT = 1,
+  SVG_MULTIPLY = 2,
+  SVG_DIVIDE = 3,
+  SVG_MINIMUM = 4, /* NaN where either is */
+  SVG_MAXIMUM = 5  /* likewise */
+} svg_elementwise_op;
 
 /*
  * out = x op y, or x op scalar where y.data is NULL; computed in fp32 and rounded once to out's type. out may be x or y

@@ -259,7 +259,7 @@ class FunctionChecker : public Checker {
       });
       equal(format("copy of %d dimensions, elements of %d bytes", s.dims, s.element_size), to);
     }
-    for (int op : {SVG_ADD, SVG_SUBTRACT, SVG_MULTIPLY, SVG_DIVIDE}) {
+    for (int op : {SVG_ADD, SVG_SUBTRACT, SVG_MULTIPLY, SVG_DIVIDE, SVG_MINIMUM, SVG_MAXIMUM}) {
       for (int32_t x_dtype : {SVG_F32, SVG_BF16, SVG_F16}) {
         for (int32_t out_dtype : {SVG_F32, SVG_BF16, SVG_F16}) {
           for (bool scalar : {false, true}) {
@@ -286,6 +286,39 @@ class FunctionChecker : public Checker {
             equal(format("elementwise %d of %s to %s%s", op, dtype_name(x_dtype), dtype_name(out_dtype),
                          scalar ? ", scalar" : ""),
                   out.array);
+          }
+        }
+      }
+    }
+  }
+
+  /// Of one type and one behind the other: whole units, what is left over, less than a unit, unaligned, in place.
+  void plain_elementwise() {
+    for (int32_t dtype : {SVG_F32, SVG_BF16, SVG_F16}) {
+      for (int64_t count : {1, 7, 4096, 8195, 1000003}) {
+        for (int op : {SVG_ADD, SVG_SUBTRACT, SVG_MULTIPLY, SVG_DIVIDE, SVG_MINIMUM, SVG_MAXIMUM}) {
+          for (bool scalar : {false, true}) {
+            const bool in_place = count == 8195;
+            const int start = count == 4096 ? 1 : 0;
+            Tensor x(dtype, 1, 1, int(count) + start), y(dtype, 1, 1, int(count)), out(dtype, 1, 1, int(count));
+            x.fill_normal(random_);
+            y.fill_normal(random_);
+            both("svg_elementwise", [&](Side side) {
+              svg_elementwise_params p{};
+              p.op = op;
+              p.dims = 1;
+              p.x_dtype = p.y_dtype = p.out_dtype = dtype;
+              p.scalar = -1.7f;
+              p.sizes[0] = count;
+              const int64_t stride = 1;
+              p.x = view(x.array.at<char>(side) + start * element_size(dtype), &stride, 1);
+              if (!scalar) p.y = view(y.array.at(side), &stride, 1);
+              p.out = in_place ? p.x : view(out.array.at(side), &stride, 1);
+              return p;
+            });
+            equal(format("elementwise %d of %lld %s%s", op, (long long)count, dtype_name(dtype),
+                         scalar ? ", scalar" : ""),
+                  in_place ? x.array : out.array);
           }
         }
       }
@@ -1624,7 +1657,8 @@ int check_all(const Libraries& libraries, const std::string& only) {
                                                                      {"refusals", &FunctionChecker::refusals},
                                                                      {"arguments", &FunctionChecker::bad_arguments},
                                                                      {"indices", &FunctionChecker::wild_indices},
-                                                                     {"views", &FunctionChecker::views}};
+                                                                     {"views", &FunctionChecker::views},
+                                                                     {"plain", &FunctionChecker::plain_elementwise}};
   for (const auto& [name, check] : all) {
     if (only.empty() || only == name) (checker.*check)();
   }

@@ -368,7 +368,7 @@ class FunctionTimer : Timer {
   }
 
   void elementwise() {
-    if (!wanted("gated_residual") && !wanted("gelu")) return;
+    if (!wanted("gated_residual") && !wanted("gelu") && !wanted("add")) return;
     const int rows = 75600, width = 5120;
     const int64_t size = int64_t(rows) * width;
     Device<__nv_bfloat16> x(size, 5), y(size, 6), out(size);
@@ -396,6 +396,18 @@ class FunctionTimer : Timer {
                             {out.data, size, width},
                             gate.data};
     print("bias and gelu 75600x5120", median(20, [&] { run("svg_activation", a); }), 4.0 * size);
+    svg_elementwise_params e{};
+    e.struct_size = sizeof e;
+    e.op = SVG_ADD;
+    e.dims = 1;
+    e.x_dtype = e.y_dtype = e.out_dtype = SVG_BF16;
+    e.sizes[0] = size;
+    e.x = {x.data, {1}};
+    e.y = {y.data, {1}};
+    e.out = {out.data, {1}};
+    print("add, bf16 75600x5120", median(20, [&] { run("svg_elementwise", e); }), 6.0 * size);
+    e.y = {};
+    print("add a number, bf16 75600x5120", median(20, [&] { run("svg_elementwise", e); }), 4.0 * size);
   }
 
  private:

@@ -7,6 +7,7 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.OptionalLong;
 
 /**
  * The tensor operations that models are written against, once, for every backend.
@@ -26,6 +27,12 @@ public interface TensorOps extends AutoCloseable {
    * example.
    */
   NDManager manager();
+
+  /** What computes, for people: for example "cuda:0 NVIDIA H200", or "cpu". */
+  String device();
+
+  /** Bytes that new tensors can take of the device; empty where the operating system decides. */
+  OptionalLong freeMemory();
 
   /**
    * The type that weights and activations are computed in: FLOAT32 on the CPU, BFLOAT16 on CUDA.

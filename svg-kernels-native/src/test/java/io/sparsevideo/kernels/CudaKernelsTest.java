@@ -514,6 +514,9 @@ class CudaKernelsTest {
     "SUBTRACT, BF16, BF16, BF16, 5 7 33, 231 33 1, 33 0 1",
     "MULTIPLY, F16, F32, BF16, 7 5 9, 1 63 7, 0 0 0",
     "DIVIDE, BF16, F16, F32, 1000003, 1, 1",
+    "MINIMUM, F16, F16, F16, 8195, 1, 1",
+    "MAXIMUM, BF16, BF16, BF16, 1000003, 1, 1",
+    "DIVIDE, F32, F32, F32, 3, 1, 1",
   })
   void elementsAreCombinedAsOnTheHost(
       Elementwise op,

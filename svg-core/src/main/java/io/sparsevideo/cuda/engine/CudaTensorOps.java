@@ -22,6 +22,7 @@ import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
@@ -94,6 +95,18 @@ public final class CudaTensorOps implements TensorOps {
   @Override
   public CudaNDManager manager() {
     return manager;
+  }
+
+  @Override
+  public String device() {
+    return manager.queue().heap().toString();
+  }
+
+  /** What is free on the device, and what lies idle in its pool. */
+  @Override
+  public OptionalLong freeMemory() {
+    MemoryStatistics now = manager.statistics();
+    return OptionalLong.of(now.freeBytes() + now.reservedBytes() - now.usedBytes());
   }
 
   @Override

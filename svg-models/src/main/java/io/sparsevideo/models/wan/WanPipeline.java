@@ -3,6 +3,7 @@ package io.sparsevideo.models.wan;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.GenerationReport;
 import io.sparsevideo.InvalidRequestException;
@@ -28,6 +29,7 @@ import io.sparsevideo.text.PromptCleaner;
 import io.sparsevideo.text.PromptTokens;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
@@ -64,6 +66,8 @@ public final class WanPipeline implements VideoPipeline {
       GenerationSettings settings = WanRequests.settings(checkpoint, mode, request);
       GenerationProgress progress =
           new GenerationProgress(request.listener(), request.cancellation());
+      progress.started(ops.device());
+      makeRoom(settings, progress);
       try (NDManager scope = ops.manager().newSubManager()) {
         NDArray noise = initialLatents(scope, settings, request);
         return generate(scope, settings, noise, progress);
@@ -71,6 +75,25 @@ public final class WanPipeline implements VideoPipeline {
     } finally {
       lock.unlock();
     }
+  }
+
+  /**
+   * Compares what a request needs with what the device has, before anything is loaded for it. The
+   * transformer and the VAE are freed where the text encoder would not fit beside them.
+   *
+   * @throws InvalidRequestException when it cannot fit
+   */
+  private void makeRoom(GenerationSettings settings, GenerationProgress progress) {
+    OptionalLong free = ops.freeMemory();
+    if (free.isEmpty()) {
+      return;
+    }
+    WanMemory need = WanMemory.of(checkpoint, settings, mode, ops.computeType());
+    long available = free.getAsLong() + (transformer == null ? 0 : need.modelWeights());
+    if (transformer != null && need.besideModels() > available) {
+      release();
+    }
+    need.check(available, ops.device()).ifPresent(progress::warning);
   }
 
   private Video generate(
@@ -218,7 +241,10 @@ public final class WanPipeline implements VideoPipeline {
             attention.beginPass(step, 1);
             NDArray without = model.forward(input, timesteps[step], negative, attention, progress);
             progress.tensor("noise_pred." + (2 * step + 1), without);
-            velocity = without.add(velocity.sub(without).muli(settings.guidance()));
+            // In float: in BFLOAT16 the scale would multiply the difference's rounding, too.
+            NDArray base = without.toType(DataType.FLOAT32, false);
+            NDArray towards = velocity.toType(DataType.FLOAT32, false).sub(base);
+            velocity = towards.muli(settings.guidance()).addi(base);
           }
           latents = stepScope.keep(scheduler.step(velocity, step, latents));
           progress.tensor("latents_step." + step, latents);
@@ -270,6 +296,7 @@ public final class WanPipeline implements VideoPipeline {
       GenerationSettings settings, AttentionSession attention, GenerationProgress progress) {
     return new GenerationReport(
         checkpoint.name(),
+        ops.device(),
         mode,
         settings.height(),
         settings.width(),
@@ -303,16 +330,20 @@ public final class WanPipeline implements VideoPipeline {
     lock.lock();
     try {
       closed = true;
-      if (transformer != null) {
-        transformer.close();
-        transformer = null;
-      }
-      if (vae != null) {
-        vae.close();
-        vae = null;
-      }
+      release();
     } finally {
       lock.unlock();
+    }
+  }
+
+  private void release() {
+    if (transformer != null) {
+      transformer.close();
+      transformer = null;
+    }
+    if (vae != null) {
+      vae.close();
+      vae = null;
     }
   }
 }
