@@ -52,7 +52,7 @@ struct Layout {
     };
     // A box lasts for all spatial taps; with few of them more boxes than two have to be on their way.
     const int taps = c.kernel_height * c.kernel_width;
-    while (pixel_stages < kMaxStages &&
+    while (pixel_stages * taps < kMaxStages &&
            weights_beside(pixel_stages + 1) >= std::min((pixel_stages + 1) * taps, kMaxStages)) {
       pixel_stages++;
     }
