@@ -76,7 +76,7 @@ __device__ inline void add_and_store(const Convolution& c, int64_t pixel, int ch
   const int64_t at = pixel * c.out_channels + channel;
   if (c.bias != nullptr) sum += to_float(static_cast<const T*>(c.bias)[channel]);
   if (c.residual != nullptr) sum += to_float(static_cast<const T*>(c.residual)[at]);
-  static_cast<T*>(c.out)[at] = from_float<T>(sum);
+  static_cast<T*>(c.out)[at] = from_float<T>(within<T>(sum));
 }
 
 /// A warp's part of a tile is WarpOutputs channels of as many pixels as leave none of the block's 8 warps idle.
