@@ -1,5 +1,6 @@
 package io.sparsevideo.kernels;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -27,13 +28,16 @@ class ConvolutionTest {
 
   @ParameterizedTest
   @CsvSource({
-    // frames, earlier frames, height, width, channels, out channels, kernel, strides, padding
-    "1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, F32",
-    "2, 2, 5, 7, 6, 9, 3, 3, 3, 1, 1, 1, 1, 1, 1, F32",
-    "2, 2, 5, 7, 16, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1, BF16",
-    "3, 1, 4, 3, 8, 5, 3, 1, 1, 2, 1, 0, 0, 0, 0, F16",
-    "2, 0, 6, 9, 3, 4, 1, 3, 3, 1, 2, 0, 1, 0, 1, F32",
-    "4, 3, 7, 8, 5, 2, 3, 4, 2, 3, 3, 2, 0, 1, 3, BF16",
+    // frames, earlier frames, height, width, channels, out channels, kernel, strides, repeat,
+    // padding
+    "1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, F32",
+    "2, 2, 5, 7, 6, 9, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, F32",
+    "2, 2, 5, 7, 16, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, BF16",
+    "3, 1, 4, 3, 8, 5, 3, 1, 1, 2, 1, 1, 0, 0, 0, 0, F16",
+    "2, 0, 6, 9, 3, 4, 1, 3, 3, 1, 2, 1, 0, 1, 0, 1, F32",
+    "4, 3, 7, 8, 5, 2, 3, 4, 2, 3, 3, 1, 2, 0, 1, 3, BF16",
+    "2, 1, 4, 5, 6, 3, 2, 3, 3, 1, 1, 2, 1, 1, 1, 1, BF16",
+    "1, 0, 4, 5, 3, 2, 1, 2, 4, 1, 2, 3, 1, 0, 2, 0, F32",
   })
   void convolution(
       int frames,
@@ -47,6 +51,7 @@ class ConvolutionTest {
       int kernelWidth,
       int frameStride,
       int stride,
+      int repeat,
       int padTop,
       int padBottom,
       int padLeft,
@@ -65,6 +70,7 @@ class ConvolutionTest {
             kernelWidth,
             frameStride,
             stride,
+            repeat,
             padTop,
             padBottom,
             padLeft,
@@ -93,6 +99,25 @@ class ConvolutionTest {
     kernels.convolution(
         sizes, type, earlier.data(), x.data(), weight.data(), null, null, out.data());
     Reference.assertClose(Reference.convolution(sizes, earlier, x, weight, null, null), out, 1e-6);
+  }
+
+  @Test
+  void keepsFloat16FiniteButNotNan() {
+    Convolution sizes = new Convolution(1, 0, 1, 4, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0);
+    Heads x = tensor(KernelType.F16, 1, 4, 1);
+    float[] values = {40_000, -40_000, 3, Float.NaN};
+    for (int i = 0; i < values.length; i++) {
+      Tensors.set(x, 0, i, 0, values[i]);
+    }
+    Heads weight = tensor(KernelType.F16, 1, 1, 1);
+    Tensors.set(weight, 0, 0, 0, 2);
+    Heads out = tensor(KernelType.F16, 1, 4, 1);
+    kernels.convolution(
+        sizes, KernelType.F16, null, x.data(), weight.data(), null, null, out.data());
+    double[] expected = {65_504, -65_504, 6, Double.NaN};
+    for (int i = 0; i < expected.length; i++) {
+      assertEquals(expected[i], Tensors.get(out, 0, i, 0));
+    }
   }
 
   @Test
@@ -133,7 +158,7 @@ class ConvolutionTest {
 
   /** A 3 × 3 × 3 kernel from 2 channels to 3. */
   private static Convolution cube(int frames, int earlierFrames, int side) {
-    return new Convolution(frames, earlierFrames, side, side, 2, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1);
+    return new Convolution(frames, earlierFrames, side, side, 2, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1);
   }
 
   private static <T extends Exception> void assertRefused(
