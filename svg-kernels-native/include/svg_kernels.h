@@ -31,7 +31,7 @@
 extern "C" {
 #endif
 
-#define SVG_ABI_VERSION 2
+#define SVG_ABI_VERSION 3
 
 #if defined(__GNUC__)
 #define SVG_API __attribute__((visibility("default")))
@@ -239,6 +239,25 @@ typedef struct svg_block_map_params {
   uint8_t* map;             /* out (H, Q + context_clusters, K + context_clusters), 0 or 1 */
 } svg_block_map_params;
 SVG_API int32_t svg_block_map(const svg_block_map_params* params, svg_stream stream);
+
+/*
+ * The share of a block map's pairs: density[h] = the sum over kept (i, j) of query rows of i * key rows of j, over all
+ * query rows * key rows; of the first counted_q and counted_k clusters only, so that padding, whose cluster is the
+ * last, need not count. 1 where these have no rows.
+ */
+typedef struct svg_block_density_params {
+  uint32_t struct_size;
+  int32_t heads;
+  int32_t q_clusters; /* of the map, with context clusters */
+  int32_t k_clusters;
+  int32_t counted_q;        /* 1 to q_clusters */
+  int32_t counted_k;        /* 1 to k_clusters */
+  const int32_t* q_offsets; /* (H, q_clusters + 1), from 0, ascending */
+  const int32_t* k_offsets; /* (H, k_clusters + 1), from 0, ascending */
+  const uint8_t* map;       /* (H, q_clusters, k_clusters) */
+  float* density;           /* out (H) */
+} svg_block_density_params;
+SVG_API int32_t svg_block_density(const svg_block_density_params* params, svg_stream stream);
 
 /*
  * Stable counting sort of labels: order[h] lists the rows of cluster 0, then those of cluster 1, …, each ascending;

@@ -324,6 +324,45 @@ class FunctionChecker : public Checker {
     }
   }
 
+  void block_density() {
+    struct Shape {
+      int heads, queries, keys, counted_q, counted_k;
+    };
+    for (const Shape& s :
+         {Shape{40, 300, 1000, 300, 1000}, {3, 77, 133, 76, 131}, {1, 1, 1, 1, 1}, {2, 5, 3000, 5, 2}}) {
+      const auto fill = [&](Values<int32_t>& offsets, int clusters) {
+        for (size_t i = 0; i < offsets.count; i++) {
+          offsets[i] = i % (clusters + 1) == 0 ? 0 : offsets[i - 1] + int32_t(random_() % 500);
+        }
+        offsets.array.upload();
+      };
+      Values<int32_t> q(size_t(s.heads) * (s.queries + 1)), k(size_t(s.heads) * (s.keys + 1));
+      fill(q, s.queries), fill(k, s.keys);
+      Values<uint8_t> map(size_t(s.heads) * s.queries * s.keys);
+      for (size_t i = 0; i < map.count; i++) map[i] = random_() % 3 == 0 ? uint8_t(random_()) : 0;
+      map.array.upload();
+      Values<float> density(s.heads);
+      both("svg_block_density", [&](Side side) {
+        svg_block_density_params p{};
+        p.heads = s.heads;
+        p.q_clusters = s.queries;
+        p.k_clusters = s.keys;
+        p.counted_q = s.counted_q;
+        p.counted_k = s.counted_k;
+        p.q_offsets = q.at(side);
+        p.k_offsets = k.at(side);
+        p.map = map.at(side);
+        p.density = density.at(side);
+        return p;
+      });
+      const auto device = density.download();
+      for (int h = 0; h < s.heads; h++) {
+        expect(device[h] == density[h], format("block_density %dx%dx%d, head %d: %g, the host has %g", s.heads,
+                                               s.queries, s.keys, h, double(device[h]), double(density[h])));
+      }
+    }
+  }
+
   void profile() {
     const int frames = 5, tokens = 331, context = 37;
     for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
@@ -652,6 +691,14 @@ class FunctionChecker : public Checker {
            FIELD(kArray, q_centroids), FIELD(kArray, k_centroids), FIELD(kArray, k_sizes), FIELD(kBytesOut, map)});
     }
     {
+      using P = svg_block_density_params;
+      spoil_each<P>("svg_block_density",
+                    [](P& p) { p.heads = 2, p.q_clusters = 8, p.k_clusters = 8, p.counted_q = 7, p.counted_k = 8; },
+                    {FIELD(kCount, heads), FIELD(kCount, q_clusters), FIELD(kCount, k_clusters),
+                     FIELD(kCount, counted_q), FIELD(kCount, counted_k), FIELD(kArray, q_offsets),
+                     FIELD(kArray, k_offsets), FIELD(kBytes, map), FIELD(kArrayOut, density)});
+    }
+    {
       using P = svg_sort_labels_params;
       spoil_each<P>("svg_sort_labels", [](P& p) { p.heads = 2, p.rows = 64, p.clusters = 8; },
                     {FIELD(kCount, heads), FIELD(kCount, rows), FIELD(kCount, clusters), FIELD(kEnum, context_clusters),
@@ -900,7 +947,19 @@ class FunctionChecker : public Checker {
   }
 
   /// What a field of a params struct holds, and so how it can be wrong.
-  enum FieldKind { kCount, kZeroOrMore, kEnum, kNumber, kTensor, kTensorOut, kArray, kArrayOut, kBytesOut, kOptional };
+  enum FieldKind {
+    kCount,
+    kZeroOrMore,
+    kEnum,
+    kNumber,
+    kTensor,
+    kTensorOut,
+    kArray,
+    kArrayOut,
+    kBytes,
+    kBytesOut,
+    kOptional
+  };
   struct Field {
     const char* name;
     size_t offset;
@@ -989,6 +1048,7 @@ class FunctionChecker : public Checker {
         case kArrayOut:
           refuse(f.name, [&](P& p) { in<char*>(p, f) += 1; });
           [[fallthrough]];
+        case kBytes:
         case kBytesOut:
           refuse(f.name, [&](P& p) { in<void*>(p, f) = nullptr; });
           break;
@@ -1262,6 +1322,7 @@ int check_all(const Libraries& libraries, const std::string& only) {
                                                                      {"patches", &FunctionChecker::patches},
                                                                      {"timesteps", &FunctionChecker::timesteps},
                                                                      {"block_map", &FunctionChecker::block_map},
+                                                                     {"block_density", &FunctionChecker::block_density},
                                                                      {"profile", &FunctionChecker::profile},
                                                                      {"norms", &FunctionChecker::norms},
                                                                      {"rope", &FunctionChecker::rope},

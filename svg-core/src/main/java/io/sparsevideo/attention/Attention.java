@@ -1,6 +1,7 @@
 package io.sparsevideo.attention;
 
 import ai.djl.ndarray.NDArray;
+import java.util.function.DoubleSupplier;
 
 /**
  * One way to compute self-attention. {@link DenseAttention} is the reference; the sparse ones are
@@ -30,9 +31,10 @@ interface Attention extends AutoCloseable {
   /**
    * @param q (S, H, D), as k and v
    * @param out (S, H, D), written whole
-   * @return density: allowed pairs / all pairs over real tokens, mean over heads
+   * @return density: allowed pairs / all pairs over real tokens, mean over heads. It may be known
+   *     on the device only; asking waits for that, and works until the attention is closed
    */
-  double attend(NDArray q, NDArray k, NDArray v, NDArray out, CallSite site);
+  DoubleSupplier attend(NDArray q, NDArray k, NDArray v, NDArray out, CallSite site);
 
   /** Told of a dense call in a layer that goes sparse later. */
   default void observe(NDArray q, NDArray k, CallSite site) {}

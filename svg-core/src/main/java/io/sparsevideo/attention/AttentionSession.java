@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import io.sparsevideo.tensor.TensorOps;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.DoubleSupplier;
 
 /**
  * The self-attention of one generation: decides call by call between dense and sparse, keeps what
@@ -18,9 +19,13 @@ public final class AttentionSession implements AutoCloseable {
   private final long seed;
   private final Attention dense;
   private final Attention chosen;
-  private final List<LayerDensity> densities = new ArrayList<>();
+  private final List<Call> calls = new ArrayList<>();
   private int step;
   private int pass;
+
+  /** A call so far; its density may still be on its way. */
+  private record Call(
+      int step, int pass, int layer, AttentionMode.Kind kind, DoubleSupplier density) {}
 
   /**
    * @param layers self-attention layers of the model
@@ -82,14 +87,16 @@ public final class AttentionSession implements AutoCloseable {
       chosen.observe(q, k, site);
     }
     NDArray out = q.getManager().create(q.getShape(), q.getDataType());
-    double density = attention.attend(q, k, v, out, site);
-    densities.add(new LayerDensity(step, pass, layer, attention.kind(), density));
+    DoubleSupplier density = attention.attend(q, k, v, out, site);
+    calls.add(new Call(step, pass, layer, attention.kind(), density));
     return out;
   }
 
-  /** What each call so far computed, in order. */
+  /** What each call so far computed, in order; waits for what the device still computes. */
   public List<LayerDensity> densities() {
-    return List.copyOf(densities);
+    return calls.stream()
+        .map(c -> new LayerDensity(c.step, c.pass, c.layer, c.kind, c.density.getAsDouble()))
+        .toList();
   }
 
   @Override

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import io.sparsevideo.kernels.BandMask;
 import io.sparsevideo.tensor.TensorOps;
 import java.util.SplittableRandom;
+import java.util.function.DoubleSupplier;
 
 /**
  * Sparse VideoGen: heads attend either within nearby frames (spatial) or to the same place in all
@@ -30,12 +31,12 @@ final class Svg1Attention implements Attention {
   }
 
   @Override
-  public double attend(NDArray q, NDArray k, NDArray v, NDArray out, CallSite site) {
+  public DoubleSupplier attend(NDArray q, NDArray k, NDArray v, NDArray out, CallSite site) {
     int[] rows = new SplittableRandom(site.drawSeed()).ints(samples, 0, range).toArray();
     try (NDManager scope = q.getManager().newSubManager()) {
       NDArray temporal = stages.profile(q, k, v, rows, scope).temporal();
       stages.attend(q, k, v, out, temporal, mask);
     }
-    return mask.density();
+    return mask::density;
   }
 }

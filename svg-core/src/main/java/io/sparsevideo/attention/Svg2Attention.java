@@ -6,10 +6,9 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.attention.Svg2Stages.Clustering;
 import io.sparsevideo.tensor.TensorOps;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
-import java.util.SplittableRandom;
+import java.util.function.DoubleSupplier;
 
 /**
  * Sparse VideoGen 2: queries and keys are clustered by k-means, and each query cluster attends to
@@ -21,6 +20,7 @@ final class Svg2Attention implements Attention {
   private final TokenLayout layout;
   private final Svg2Stages stages;
   private final NDManager manager;
+  private final DensityLog densities;
   private final Map<Integer, Centroids> cache = new HashMap<>();
 
   /** A layer's centroids: queries (H, Q, D) and keys (H, K, D), FLOAT32. */
@@ -34,6 +34,7 @@ final class Svg2Attention implements Attention {
     this.layout = layout;
     stages = new Svg2Stages(ops, layout);
     manager = ops.manager().newSubManager();
+    densities = new DensityLog(ops, manager);
   }
 
   @Override
@@ -42,7 +43,7 @@ final class Svg2Attention implements Attention {
   }
 
   @Override
-  public double attend(NDArray q, NDArray k, NDArray v, NDArray out, CallSite site) {
+  public DoubleSupplier attend(NDArray q, NDArray k, NDArray v, NDArray out, CallSite site) {
     try (NDManager scope = q.getManager().newSubManager()) {
       Clusters c = cluster(q, k, site, scope);
       NDArray map =
@@ -54,9 +55,8 @@ final class Svg2Attention implements Attention {
               settings.minKeyRatio(),
               scope);
       stages.attend(q, k, v, out, c.byQuery, c.byKey, map);
-      return Arrays.stream(stages.densities(c.byQuery, c.byKey, map, false))
-          .average()
-          .orElseThrow();
+      return densities.add(
+          (int) q.getShape().get(1), row -> stages.densities(c.byQuery, c.byKey, map, false, row));
     }
   }
 
@@ -90,33 +90,15 @@ final class Svg2Attention implements Attention {
         new Centroids(
             manager.create(new Shape(heads, queries, dim), DataType.FLOAT32),
             manager.create(new Shape(heads, keys, dim), DataType.FLOAT32));
-    SplittableRandom draws = new SplittableRandom(site.drawSeed());
-    NDArray queryRows =
-        scope.create(distinctRows(draws, heads, queries), new Shape(heads, queries));
-    NDArray keyRows = scope.create(distinctRows(draws, heads, keys), new Shape(heads, keys));
     int iterations = PresetTable.FIRST_ITERATIONS;
+    long seed = site.drawSeed();
     Clusters clusters =
         new Clusters(
             fresh,
-            stages.cluster(q, fresh.queries, queryRows, iterations, scope),
-            stages.cluster(k, fresh.keys, keyRows, iterations, scope));
+            stages.clusterFromRandomRows(q, fresh.queries, seed, iterations, scope),
+            stages.clusterFromRandomRows(k, fresh.keys, ~seed, iterations, scope));
     cache.put(site.layer(), fresh);
     return clusters;
-  }
-
-  /** (H · clusters) video rows, distinct within each head. */
-  private int[] distinctRows(SplittableRandom draws, int heads, int clusters) {
-    int[] result = new int[heads * clusters];
-    int[] pool = new int[layout.videoTokens()];
-    for (int h = 0; h < heads; h++) {
-      Arrays.setAll(pool, i -> i);
-      for (int i = 0; i < clusters; i++) {
-        int j = draws.nextInt(i, pool.length);
-        result[h * clusters + i] = pool[j];
-        pool[j] = pool[i];
-      }
-    }
-    return result;
   }
 
   @Override

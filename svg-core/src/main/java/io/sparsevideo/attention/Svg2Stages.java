@@ -7,7 +7,7 @@ import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
-import java.lang.foreign.ValueLayout;
+import java.lang.foreign.MemorySegment;
 
 /**
  * The stages of Sparse VideoGen 2 on one backend: clustering, block map, and attention over
@@ -52,22 +52,66 @@ public final class Svg2Stages {
    */
   public Clustering cluster(
       NDArray x, NDArray centroids, NDArray initRows, int iterations, NDManager manager) {
+    return cluster(
+        x,
+        centroids,
+        manager,
+        (rows, labels, sizes) ->
+            ops.kernels()
+                .kmeans(
+                    rows,
+                    (int) centroids.getShape().get(1),
+                    iterations,
+                    TOLERANCE,
+                    initRows == null ? null : ops.memory(initRows),
+                    ops.memory(centroids),
+                    labels,
+                    sizes,
+                    null));
+  }
+
+  /**
+   * k-means over the video tokens from distinct random rows of each head, which every backend draws
+   * alike.
+   *
+   * @param x (S, H, D)
+   * @param centroids (H, clusters, D) FLOAT32, written
+   * @param seed of the rows
+   * @param iterations at least 1
+   * @param manager owner of the result
+   */
+  public Clustering clusterFromRandomRows(
+      NDArray x, NDArray centroids, long seed, int iterations, NDManager manager) {
+    return cluster(
+        x,
+        centroids,
+        manager,
+        (rows, labels, sizes) ->
+            ops.kernels()
+                .kmeans(
+                    rows,
+                    (int) centroids.getShape().get(1),
+                    iterations,
+                    TOLERANCE,
+                    seed,
+                    ops.memory(centroids),
+                    labels,
+                    sizes,
+                    null));
+  }
+
+  /** Assigns rows to clusters: labels and sizes are written. */
+  private interface KMeans {
+    void run(Heads rows, MemorySegment labels, MemorySegment sizes);
+  }
+
+  private Clustering cluster(NDArray x, NDArray centroids, NDManager manager, KMeans kMeans) {
     int heads = (int) x.getShape().get(1);
     int rows = layout.videoTokens();
     int clusters = (int) centroids.getShape().get(1);
     NDArray labels = manager.create(new Shape(heads, rows), DataType.INT32);
     NDArray sizes = manager.create(new Shape(heads, clusters), DataType.INT32);
-    ops.kernels()
-        .kmeans(
-            HeadViews.of(ops, x).firstRows(rows),
-            clusters,
-            iterations,
-            TOLERANCE,
-            initRows == null ? null : ops.memory(initRows),
-            ops.memory(centroids),
-            ops.memory(labels),
-            ops.memory(sizes),
-            null);
+    kMeans.run(HeadViews.of(ops, x).firstRows(rows), ops.memory(labels), ops.memory(sizes));
     NDArray order = manager.create(new Shape(heads, rows), DataType.INT32);
     NDArray offsets =
         manager.create(new Shape(heads, clusters + contextClusters + 1), DataType.INT32);
@@ -180,30 +224,32 @@ public final class Svg2Stages {
    *
    * @param videoOnly counts video × video pairs only; otherwise video and prompt tokens, never
    *     padding
+   * @param manager owner of the result
+   * @return (H) FLOAT32
    */
-  public double[] densities(Clustering byQuery, Clustering byKey, NDArray map, boolean videoOnly) {
-    int heads = (int) map.getShape().get(0);
+  public NDArray densities(
+      Clustering byQuery, Clustering byKey, NDArray map, boolean videoOnly, NDManager manager) {
+    NDArray densities = manager.create(new Shape(map.getShape().get(0)), DataType.FLOAT32);
+    densities(byQuery, byKey, map, videoOnly, ops.memory(densities));
+    return densities;
+  }
+
+  /** The same into memory of H floats. */
+  void densities(
+      Clustering byQuery, Clustering byKey, NDArray map, boolean videoOnly, MemorySegment out) {
     int queries = (int) map.getShape().get(1);
     int keys = (int) map.getShape().get(2);
     int skipped = contextClusters == 0 ? 0 : videoOnly ? 2 : 1; // context clusters are the last
-    int[] q = ops.memory(byQuery.offsets).toArray(ValueLayout.JAVA_INT);
-    int[] k = ops.memory(byKey.offsets).toArray(ValueLayout.JAVA_INT);
-    byte[] kept = ops.memory(map).toArray(ValueLayout.JAVA_BYTE);
-    double tokens = videoOnly ? layout.videoTokens() : layout.realTokens();
-    double[] result = new double[heads];
-    for (int h = 0; h < heads; h++) {
-      long pairs = 0;
-      for (int i = 0; i < queries - skipped; i++) {
-        int row = h * (queries + 1) + i;
-        for (int j = 0; j < keys - skipped; j++) {
-          if (kept[(h * queries + i) * keys + j] != 0) {
-            int column = h * (keys + 1) + j;
-            pairs += (long) (q[row + 1] - q[row]) * (k[column + 1] - k[column]);
-          }
-        }
-      }
-      result[h] = pairs / (tokens * tokens);
-    }
-    return result;
+    ops.kernels()
+        .blockDensity(
+            (int) map.getShape().get(0),
+            queries,
+            keys,
+            queries - skipped,
+            keys - skipped,
+            ops.memory(byQuery.offsets),
+            ops.memory(byKey.offsets),
+            ops.memory(map),
+            out);
   }
 }

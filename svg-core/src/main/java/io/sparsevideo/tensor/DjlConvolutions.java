@@ -9,10 +9,13 @@ import ai.djl.ndarray.types.Shape;
 /**
  * The convolutions and image operations of {@link TensorOps} on DJL's PyTorch engine.
  *
+ * <p>PyTorch's shapes are channels-first, but a transposed view of a channels-last tensor is what
+ * it calls the memory format "channels last": it is convolved as it lies, and the result lies so
+ * too.
+ *
  * <p>For one clip of few channels PyTorch's 3-D convolution leaves its fast library aside and takes
- * up to ten times as long as its 2-D one. A clip is therefore convolved frame by frame: the kt
- * frames below the kernel lie behind each other in memory, (kt, C, Y, X), and read as one image of
- * kt·C channels they are an ordinary 2-D convolution, without a copy of the input.
+ * up to ten times as long as its 2-D one. A clip is therefore convolved once for each frame of the
+ * kernel, all frames together, and the results are added.
  */
 final class DjlConvolutions {
   private static final Shape UNIT = new Shape(1, 1);
@@ -27,33 +30,34 @@ final class DjlConvolutions {
 
   /** See {@link TensorOps#conv3d}. */
   static NDArray conv3d(
-      NDArray x, NDArray weight, NDArray bias, int timeStride, int spatialPadding) {
-    Shape clip = x.getShape(); // (T, C, Y, X)
-    Shape kernel = weight.getShape(); // (O, C, kt, ky, kx)
+      NDArray x,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding) {
+    Shape clip = x.getShape(); // (T, Y, X, C)
+    Shape kernel = weight.getShape(); // (O, kt, ky, kx, C)
     requireKernel(clip, kernel, 5);
-    long frames = clip.get(0);
-    long channels = clip.get(1);
-    long taps = kernel.get(2);
-    if (frames < taps) {
+    long taps = kernel.get(1);
+    long last = clip.get(0) - taps; // where the kernel starts at the latest
+    if (last < 0) {
       throw new IllegalArgumentException(
-          "conv3d: the clip has %d frames, the kernel needs %d".formatted(frames, taps));
+          "conv3d: the clip has %d frames, the kernel needs %d".formatted(clip.get(0), taps));
     }
     Shape padding = new Shape(spatialPadding, spatialPadding);
     try (TensorScope scope = TensorScope.over(x, weight)) {
-      NDArray stacked = // (O, kt·C, ky, kx), the frames of the kernel one after the other
+      NDList taken = new NDList(); // by each frame of the kernel: (T', Y, X, C)
+      for (long tap = 0; tap < taps; tap++) {
+        taken.add(x.get(new NDIndex().addSliceDim(tap, tap + last + 1, timeStride)));
+      }
+      NDArray images = taps == 1 ? taken.head() : NDArrays.concat(taken, 3); // (T', Y, X, kt·C)
+      NDArray stacked =
           weight
-              .transpose(0, 2, 1, 3, 4)
-              .reshape(kernel.get(0), taps * channels, kernel.get(3), kernel.get(4));
-      if (taps == 1 && timeStride == 1) {
-        return scope.keep(convolve(x, stacked, bias, UNIT, padding));
-      }
-      NDList images = new NDList();
-      for (long t = 0; t + taps <= frames; t += timeStride) {
-        NDArray window = x.get(new NDIndex().addSliceDim(t, t + taps)); // (kt, C, Y, X)
-        NDArray image = window.reshape(1, taps * channels, clip.get(2), clip.get(3));
-        images.add(convolve(image, stacked, bias, UNIT, padding)); // (1, O, Y', X')
-      }
-      return scope.keep(images.size() == 1 ? images.head() : NDArrays.concat(images));
+              .transpose(0, 2, 3, 1, 4)
+              .reshape(kernel.get(0), kernel.get(2), kernel.get(3), taps * kernel.get(4));
+      NDArray result = convolve(images, stacked, bias, UNIT, padding); // (T', Y', X', O)
+      return scope.keep(residual == null ? result : result.addi(residual));
     }
   }
 
@@ -69,21 +73,21 @@ final class DjlConvolutions {
       return convolve(x, weight, bias, strides, new Shape(top, left));
     }
     // DJL counts padding from the last dimension backwards
-    try (NDArray padded = x.pad(new Shape(left, right, top, bottom), 0)) {
-      return convolve(padded, weight, bias, strides, new Shape(0, 0));
+    try (TensorScope scope = TensorScope.over(x)) {
+      NDArray padded = x.pad(new Shape(0, 0, left, right, top, bottom), 0);
+      return scope.keep(convolve(padded, weight, bias, strides, new Shape(0, 0)));
     }
   }
 
   /** See {@link TensorOps#channelNorm}. */
   static NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu) {
-    long channels = x.getShape().get(1);
+    long channels = gamma.size();
     try (TensorScope scope = TensorScope.over(x, gamma)) {
-      // A sum of squares: the vector norm of PyTorch takes ten times as long over this axis.
+      // A sum of squares: the vector norm of PyTorch takes several times as long.
       NDArray squares = x.square();
-      NDArray norm = squares.sum(new int[] {1}, true).sqrt().maximum(LEAST_NORM); // (T, 1, Y, X)
+      NDArray norm = squares.sum(new int[] {-1}, true).sqrt().maximum(LEAST_NORM); // (…, 1)
       squares.close();
-      NDArray scale = gamma.mul(Math.sqrt(channels)).reshape(1, channels, 1, 1);
-      NDArray result = x.div(norm).muli(scale);
+      NDArray result = x.div(norm).muli(gamma.mul(Math.sqrt(channels)));
       if (thenSilu) {
         result.muli(result.getNDArrayInternal().sigmoid());
       }
@@ -93,21 +97,41 @@ final class DjlConvolutions {
 
   /** See {@link TensorOps#upsampleNearest}. */
   static NDArray upsampleNearest(NDArray x) {
-    long[] doubled = {2 * x.getShape().get(2), 2 * x.getShape().get(3)};
-    return x.getNDArrayInternal().interpolation(doubled, NEAREST, false);
+    long[] doubled = {2 * x.getShape().get(1), 2 * x.getShape().get(2)};
+    try (NDArray images = channelsFirst(x);
+        NDArray large = images.getNDArrayInternal().interpolation(doubled, NEAREST, false)) {
+      return channelsLast(large);
+    }
   }
 
+  /** x (T, Y, X, C), weight (O, ky, kx, C); result (T, Y', X', O). */
   private static NDArray convolve(
       NDArray x, NDArray weight, NDArray bias, Shape stride, Shape padding) {
-    return x.getNDArrayInternal()
-        .convolution(x, weight, bias, stride, padding, UNIT, 1)
-        .singletonOrThrow();
+    try (NDArray images = channelsFirst(x);
+        NDArray kernel = channelsFirst(weight);
+        NDArray result =
+            images
+                .getNDArrayInternal()
+                .convolution(images, kernel, bias, stride, padding, UNIT, 1)
+                .singletonOrThrow()) {
+      return channelsLast(result);
+    }
   }
 
-  private static void requireKernel(Shape x, Shape weight, int weightDimensions) {
-    if (x.dimension() != 4 || weight.dimension() != weightDimensions || x.get(1) != weight.get(1)) {
+  private static NDArray channelsFirst(NDArray x) {
+    return x.transpose(0, 3, 1, 2);
+  }
+
+  private static NDArray channelsLast(NDArray x) {
+    return x.transpose(0, 2, 3, 1);
+  }
+
+  private static void requireKernel(Shape x, Shape weight, int dimensions) {
+    if (x.dimension() != 4
+        || weight.dimension() != dimensions
+        || x.get(3) != weight.get(dimensions - 1)) {
       throw new IllegalArgumentException(
-          "convolution: a weight of shape %s does not fit a clip of shape %s (frames, channels, height, width)"
+          "convolution: a weight of shape %s does not fit a clip of shape %s (frames, height, width, channels)"
               .formatted(weight, x));
     }
   }

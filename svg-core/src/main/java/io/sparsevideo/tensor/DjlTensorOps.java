@@ -88,6 +88,15 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
+  public NDArray feedForward(
+      NDArray x, NDArray upWeight, NDArray upBias, NDArray downWeight, NDArray downBias) {
+    try (NDArray up = linear(x, upWeight, upBias);
+        NDArray hidden = geluTanh(up)) {
+      return linear(hidden, downWeight, downBias);
+    }
+  }
+
+  @Override
   public NDArray geluTanh(NDArray x) {
     // 0.5 (1 + tanh(u)) = sigmoid(2u), u = √(2/π) (x + 0.044715 x³)
     double c = 2 * Math.sqrt(2 / Math.PI);
@@ -126,29 +135,32 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
-  public NDArray modulate(NDArray x, NDArray scale, NDArray shift) {
+  public NDArray modulatedNorm(NDArray x, NDArray scale, NDArray shift, double eps) {
     try (NDArray factor = scale.add(1)) {
-      return x.mul(factor).addi(shift);
+      return layerNorm(x, null, null, eps).muli(factor).addi(shift);
     }
   }
 
   @Override
   public NDArray gatedResidual(NDArray x, NDArray y, NDArray gate) {
+    if (gate == null) {
+      return x.add(y);
+    }
     try (NDArray gated = y.mul(gate)) {
       return x.add(gated);
     }
   }
 
   @Override
-  public NDArray rotaryInterleaved(NDArray x, NDArray cos, NDArray sin) {
-    long rows = x.getShape().get(0);
-    long heads = x.getShape().get(1);
-    long pairs = x.getShape().get(2) / 2;
+  public NDArray normRotary(NDArray x, NDArray weight, double eps, NDArray cos, NDArray sin) {
+    long rows = cos.getShape().get(0);
+    long pairs = cos.getShape().get(1);
     try (TensorScope scope = TensorScope.over(x, cos)) {
       // (cos + i sin) (x₀ + i x₁) turns the pair (x₀, x₁).
       NDArray turn = cos.stack(sin, -1).reshape(rows, 1, pairs, 2).complex();
-      NDArray turned = x.reshape(rows, heads, pairs, 2).complex().mul(turn).real();
-      return scope.keep(turned.reshape(x.getShape()));
+      NDArray normed = rmsNorm(x, weight, eps).reshape(rows, -1, pairs, 2);
+      NDArray turned = normed.complex().mul(turn).real();
+      return scope.keep(turned.reshape(rows, -1, 2 * pairs));
     }
   }
 
@@ -191,8 +203,9 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
-  public NDArray conv3d(NDArray x, NDArray weight, NDArray bias, int timeStride, int padding) {
-    return DjlConvolutions.conv3d(x, weight, bias, timeStride, padding);
+  public NDArray conv3d(
+      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
+    return DjlConvolutions.conv3d(x, weight, bias, residual, timeStride, padding);
   }
 
   @Override

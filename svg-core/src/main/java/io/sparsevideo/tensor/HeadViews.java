@@ -21,6 +21,13 @@ public final class HeadViews {
         (int) shape.get(2));
   }
 
+  /** A contiguous (S, C) tensor as rows of one head. */
+  public static Heads rows(TensorOps ops, NDArray x) {
+    Shape shape = x.getShape();
+    return Heads.headMajor(
+        ops.memory(x), kernelType(x.getDataType()), 1, (int) shape.get(0), (int) shape.get(1));
+  }
+
   /** 1/√D. */
   public static float scale(NDArray q) {
     return (float) (1 / Math.sqrt(q.getShape().get(2)));

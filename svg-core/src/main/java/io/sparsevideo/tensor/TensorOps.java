@@ -11,7 +11,8 @@ import java.lang.foreign.MemorySegment;
  * The tensor operations that models are written against, once, for every backend.
  *
  * <p>Sizes: S tokens (rows), C channels, H heads, D head dimension, T frames of a clip, Y × X its
- * spatial size. There is no batch dimension: one call works on one video.
+ * spatial size. Clips are channels-last, (T, Y, X, C): a pixel's channels lie side by side. There
+ * is no batch dimension: one call works on one video.
  *
  * <p>Results belong to the manager of the first argument, so that a caller scopes memory by scoping
  * its activations. Arguments are never changed. An operation that a backend lacks throws {@link
@@ -51,6 +52,20 @@ public interface TensorOps extends AutoCloseable {
   /** {@code x Wᵀ + b}: x (…, in), weight (out, in), bias (out) or null; result (…, out). */
   NDArray linear(NDArray x, NDArray weight, NDArray bias);
 
+  /**
+   * Two linear layers with {@link #geluTanh} between them. The hidden layer, which is the largest
+   * tensor of a transformer, need not be there as a whole.
+   *
+   * @param x (S, in)
+   * @param upWeight (hidden, in)
+   * @param upBias (hidden)
+   * @param downWeight (out, hidden)
+   * @param downBias (out)
+   * @return (S, out)
+   */
+  NDArray feedForward(
+      NDArray x, NDArray upWeight, NDArray upBias, NDArray downWeight, NDArray downBias);
+
   /** GELU in its tanh form, as "gelu_new" and diffusers' "gelu-approximate". */
   NDArray geluTanh(NDArray x);
 
@@ -62,21 +77,29 @@ public interface TensorOps extends AutoCloseable {
   /** Layer norm over the last dimension; weight and bias may both be null. */
   NDArray layerNorm(NDArray x, NDArray weight, NDArray bias, double eps);
 
-  /** {@code x · (1 + scale) + shift}: x (S, C), scale and shift (C) or (1, C). */
-  NDArray modulate(NDArray x, NDArray scale, NDArray shift);
+  /**
+   * Layer norm n over the last dimension, without a weight, then {@code n · (1 + scale) + shift}: x
+   * (S, C), scale and shift (C) or (1, C).
+   */
+  NDArray modulatedNorm(NDArray x, NDArray scale, NDArray shift, double eps);
 
-  /** {@code x + y · gate}: x and y (S, C), gate (C) or (1, C). */
+  /**
+   * {@code x + y · gate}, or {@code x + y} without a gate: x and y (S, C), gate (C), (1, C) or
+   * null.
+   */
   NDArray gatedResidual(NDArray x, NDArray y, NDArray gate);
 
   /**
-   * Rotary embedding of interleaved pairs: (x[2i], x[2i+1]) turns by the angle whose cosine and
-   * sine are given.
+   * RMS norm over all heads' channels together, then a rotary embedding of each head's interleaved
+   * pairs: (x[2i], x[2i+1]) turns by the angle whose cosine and sine are given.
    *
-   * @param x (S, H, D)
+   * @param x (S, H · D) queries or keys
+   * @param weight (H · D), of the norm
    * @param cos (S, D / 2), FLOAT32
    * @param sin (S, D / 2), FLOAT32
+   * @return (S, H, D)
    */
-  NDArray rotaryInterleaved(NDArray x, NDArray cos, NDArray sin);
+  NDArray normRotary(NDArray x, NDArray weight, double eps, NDArray cos, NDArray sin);
 
   /** Dense attention with scale 1/√D: q (Sq, H, D), k and v (Sk, H, D); result (Sq, H, D). */
   NDArray attention(NDArray q, NDArray k, NDArray v);
@@ -95,32 +118,41 @@ public interface TensorOps extends AutoCloseable {
   /**
    * 3-D convolution of a clip, without padding in time (callers prepend the causal frames).
    *
-   * @param x (T, C, Y, X)
-   * @param weight (O, C, kt, ky, kx)
-   * @param bias (O)
+   * @param x (T, Y, X, C)
+   * @param weight (O, kt, ky, kx, C)
+   * @param bias (O), or null
+   * @param residual added to the result, of its shape; or null
    * @param timeStride stride in time; the spatial stride is 1
    * @param spatialPadding zeros on each spatial side
-   * @return ((T − kt) / timeStride + 1, O, Y', X')
+   * @return ((T − kt) / timeStride + 1, Y', X', O)
    */
-  NDArray conv3d(NDArray x, NDArray weight, NDArray bias, int timeStride, int spatialPadding);
+  NDArray conv3d(
+      NDArray x,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding);
 
   /**
    * 2-D convolution of every frame.
    *
-   * @param x (T, C, Y, X)
-   * @param weight (O, C, ky, kx)
-   * @param bias (O)
+   * @param x (T, Y, X, C)
+   * @param weight (O, ky, kx, C)
+   * @param bias (O), or null
+   * @param stride stride in height and in width
    * @param padding zeros at {top, bottom, left, right}
+   * @return (T, Y', X', O)
    */
   NDArray conv2d(NDArray x, NDArray weight, NDArray bias, int stride, int[] padding);
 
   /**
-   * The Wan VAE's RMS norm over channels: {@code x / max(‖x‖, 1e-12) · √C · gamma}, x (T, C, Y, X),
-   * gamma (C); followed by SiLU when asked for.
+   * The Wan VAE's RMS norm over channels: {@code x / max(‖x‖, 1e-12) · √C · gamma}, x (…, C), gamma
+   * (C); followed by SiLU when asked for.
    */
   NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu);
 
-  /** Doubles both spatial sizes by repeating pixels: (T, C, Y, X) to (T, C, 2Y, 2X). */
+  /** Doubles both spatial sizes by repeating pixels: (T, Y, X, C) to (T, 2Y, 2X, C). */
   NDArray upsampleNearest(NDArray x);
 
   @Override

@@ -151,33 +151,51 @@ class DjlTensorOpsTest {
     float[] bs = b.toFloatArray();
     float[] xs = x.toFloatArray();
     float[] ys = y.toFloatArray();
+    float[] normed = ops.layerNorm(x, null, null, 1e-6).toFloatArray();
     double[] modulated = new double[15];
     double[] gated = new double[15];
+    double[] added = new double[15];
     for (int i = 0; i < 15; i++) {
-      modulated[i] = xs[i] * (1.0 + as[i % 5]) + bs[i % 5];
+      modulated[i] = normed[i] * (1.0 + as[i % 5]) + bs[i % 5];
       gated[i] = xs[i] + (double) ys[i] * bs[i % 5];
+      added[i] = (double) xs[i] + ys[i];
     }
-    assertClose(modulated, ops.modulate(x, a, b));
+    assertClose(modulated, ops.modulatedNorm(x, a, b, 1e-6));
     assertClose(gated, ops.gatedResidual(x, y, b));
+    assertClose(added, ops.gatedResidual(x, y, null));
   }
 
   @Test
-  void rotaryTurnsInterleavedPairs() {
+  void feedForward() {
+    NDArray x = random(5, 3);
+    NDArray up = random(8, 3);
+    NDArray upBias = random(8);
+    NDArray down = random(4, 8);
+    NDArray downBias = random(4);
+    NDArray hidden = ops.geluTanh(ops.linear(x, up, upBias));
+    assertClose(
+        map(ops.linear(hidden, down, downBias), v -> v),
+        ops.feedForward(x, up, upBias, down, downBias));
+  }
+
+  @Test
+  void normRotaryTurnsInterleavedPairs() {
     int rows = 3;
     int heads = 2;
     int pairs = 5;
-    NDArray x = random(rows, heads, 2 * pairs);
+    NDArray x = random(rows, heads * 2 * pairs);
+    NDArray weight = random(heads * 2 * pairs);
     NDArray angle = random(rows, pairs);
-    float[] xs = x.toFloatArray();
+    float[] normed = ops.rmsNorm(x, weight, 1e-6).toFloatArray();
     float[] angles = angle.toFloatArray();
-    double[] expected = new double[xs.length];
+    double[] expected = new double[normed.length];
     for (int i = 0; i < rows * heads * pairs; i++) {
       double t = angles[i / (heads * pairs) * pairs + i % pairs];
-      expected[2 * i] = xs[2 * i] * Math.cos(t) - xs[2 * i + 1] * Math.sin(t);
-      expected[2 * i + 1] = xs[2 * i] * Math.sin(t) + xs[2 * i + 1] * Math.cos(t);
+      expected[2 * i] = normed[2 * i] * Math.cos(t) - normed[2 * i + 1] * Math.sin(t);
+      expected[2 * i + 1] = normed[2 * i] * Math.sin(t) + normed[2 * i + 1] * Math.cos(t);
     }
-    NDArray found = ops.rotaryInterleaved(x, angle.cos(), angle.sin());
-    assertEquals(x.getShape(), found.getShape());
+    NDArray found = ops.normRotary(x, weight, 1e-6, angle.cos(), angle.sin());
+    assertEquals(new Shape(rows, heads, 2 * pairs), found.getShape());
     assertClose(expected, found);
   }
 
@@ -283,14 +301,20 @@ class DjlTensorOpsTest {
     NDArray sin = angle.sin();
     int live = manager.getManagedArrays().size();
     NDArray bias = manager.zeros(new Shape(1, 1, 4));
-    ops.rotaryInterleaved(x, cos, sin);
+    NDArray weight = manager.ones(new Shape(12));
+    NDArray square = manager.ones(new Shape(6, 6));
+    NDArray six = manager.ones(new Shape(6));
+    NDArray rows = x.reshape(4, 12);
+    ops.normRotary(rows, weight, 1e-6, cos, sin);
+    ops.feedForward(x, square, six, square, six);
+    ops.modulatedNorm(x, six, six, 1e-6);
     ops.biasedAttention(x, x, x, bias, 1);
     ops.attention(x, x, x);
     ops.geluTanh(x);
     ops.layerNorm(x, null, null, 1e-6);
-    ops.rmsNorm(x, manager.ones(new Shape(6)), 1e-6);
+    ops.rmsNorm(x, six, 1e-6);
     assertArrayEquals(before, x.toFloatArray());
-    // Two arguments and one result of each of the six calls.
-    assertEquals(live + 8, manager.getManagedArrays().size());
+    // Five more arguments and one result of each of the eight calls.
+    assertEquals(live + 13, manager.getManagedArrays().size());
   }
 }

@@ -26,6 +26,7 @@ final class KernelBindings {
     VIDEO_LAYOUT("svg_video_layout"),
     KMEANS("svg_kmeans"),
     BLOCK_MAP("svg_block_map"),
+    BLOCK_DENSITY("svg_block_density"),
     SORT_LABELS("svg_sort_labels"),
     PERMUTE_ROWS("svg_permute_rows"),
     RMS_NORM("svg_rms_norm"),

@@ -7,6 +7,7 @@ import io.sparsevideo.kernels.ffi.svg_activation_params;
 import io.sparsevideo.kernels.ffi.svg_attention_band_params;
 import io.sparsevideo.kernels.ffi.svg_attention_blocks_params;
 import io.sparsevideo.kernels.ffi.svg_attention_dense_params;
+import io.sparsevideo.kernels.ffi.svg_block_density_params;
 import io.sparsevideo.kernels.ffi.svg_block_map_params;
 import io.sparsevideo.kernels.ffi.svg_copy_params;
 import io.sparsevideo.kernels.ffi.svg_elementwise_params;
@@ -539,6 +540,54 @@ public final class SvgKernels {
       svg_block_map_params.k_sizes(p, kSizes);
       svg_block_map_params.map(p, map);
       call.run(p, qCentroids, kCentroids, kSizes, map);
+    }
+  }
+
+  /**
+   * The share of a block map's pairs: per head, kept (query row, key row) pairs over all of them.
+   * Only the first clusters count, so that padding, whose cluster is the last, need not.
+   *
+   * @param heads H
+   * @param qClusters of the map, with context clusters
+   * @param kClusters likewise
+   * @param countedQ 1 to {@code qClusters}
+   * @param countedK 1 to {@code kClusters}
+   * @param qOffsets (H, qClusters + 1) ints, ascending from 0
+   * @param kOffsets (H, kClusters + 1) ints, ascending from 0
+   * @param map (H, qClusters, kClusters) bytes: not 0 where a pair is kept
+   * @param density (H) floats, written; 1 where no rows count
+   */
+  public void blockDensity(
+      int heads,
+      int qClusters,
+      int kClusters,
+      int countedQ,
+      int countedK,
+      MemorySegment qOffsets,
+      MemorySegment kOffsets,
+      MemorySegment map,
+      MemorySegment density) {
+    Call call = new Call(Function.BLOCK_DENSITY);
+    call.positive("heads", heads);
+    call.positive("qClusters", qClusters);
+    call.positive("kClusters", kClusters);
+    call.input("qOffsets", qOffsets, 4, heads, qClusters + 1L);
+    call.input("kOffsets", kOffsets, 4, heads, kClusters + 1L);
+    call.input("map", map, 1, heads, qClusters, kClusters);
+    call.output("density", density, 4, heads);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_block_density_params.allocate(arena);
+      svg_block_density_params.struct_size(p, (int) svg_block_density_params.sizeof());
+      svg_block_density_params.heads(p, heads);
+      svg_block_density_params.q_clusters(p, qClusters);
+      svg_block_density_params.k_clusters(p, kClusters);
+      svg_block_density_params.counted_q(p, countedQ);
+      svg_block_density_params.counted_k(p, countedK);
+      svg_block_density_params.q_offsets(p, qOffsets);
+      svg_block_density_params.k_offsets(p, kOffsets);
+      svg_block_density_params.map(p, map);
+      svg_block_density_params.density(p, density);
+      call.run(p, qOffsets, kOffsets, map, density);
     }
   }
 

@@ -8,6 +8,7 @@ import io.sparsevideo.kernels.ffi.svg_activation_params;
 import io.sparsevideo.kernels.ffi.svg_attention_band_params;
 import io.sparsevideo.kernels.ffi.svg_attention_blocks_params;
 import io.sparsevideo.kernels.ffi.svg_attention_dense_params;
+import io.sparsevideo.kernels.ffi.svg_block_density_params;
 import io.sparsevideo.kernels.ffi.svg_block_map_params;
 import io.sparsevideo.kernels.ffi.svg_gated_residual_params;
 import io.sparsevideo.kernels.ffi.svg_heads;
@@ -208,6 +209,18 @@ class KernelBindingsTest {
     blockMap.refuses("top_p is nan", p -> svg_block_map_params.top_p(p, Float.NaN));
     blockMap.refuses("top_p is -0.5", p -> svg_block_map_params.top_p(p, -0.5f));
     blockMap.refuses("k_sizes[0][2] is -1", p -> svg_block_map_params.k_sizes(p, ints(1, 1, -1)));
+  }
+
+  @Test
+  void blockDensityRefusesBadParams() {
+    Kernel blockDensity = blockDensity();
+    blockDensity.accepts(p -> {});
+    blockDensity.refuses("heads is 0", p -> svg_block_density_params.heads(p, 0));
+    blockDensity.refuses(
+        "counted_q is 3, expected 1 to 2", p -> svg_block_density_params.counted_q(p, 3));
+    blockDensity.refuses(
+        "counted_k is 0, expected 1 to 3", p -> svg_block_density_params.counted_k(p, 0));
+    blockDensity.refuses("map is null", p -> svg_block_density_params.map(p, MemorySegment.NULL));
   }
 
   @Test
@@ -529,6 +542,25 @@ class KernelBindingsTest {
           svg_block_map_params.k_centroids(p, memory);
           svg_block_map_params.k_sizes(p, ints(1, 1, 1));
           svg_block_map_params.map(p, output());
+          return p;
+        });
+  }
+
+  private Kernel blockDensity() {
+    return new Kernel(
+        Function.BLOCK_DENSITY,
+        () -> {
+          MemorySegment p = svg_block_density_params.allocate(arena);
+          svg_block_density_params.struct_size(p, (int) p.byteSize());
+          svg_block_density_params.heads(p, 1);
+          svg_block_density_params.q_clusters(p, 2);
+          svg_block_density_params.k_clusters(p, 3);
+          svg_block_density_params.counted_q(p, 2);
+          svg_block_density_params.counted_k(p, 2);
+          svg_block_density_params.q_offsets(p, ints(0, 2, 6));
+          svg_block_density_params.k_offsets(p, ints(0, 1, 4, 6));
+          svg_block_density_params.map(p, memory);
+          svg_block_density_params.density(p, output());
           return p;
         });
   }

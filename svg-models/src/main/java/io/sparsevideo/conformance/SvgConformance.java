@@ -12,7 +12,6 @@ import io.sparsevideo.attention.Svg2Stages.Clustering;
 import io.sparsevideo.attention.TokenLayout;
 import io.sparsevideo.kernels.BandMask;
 import io.sparsevideo.tensor.TensorOps;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -27,11 +26,11 @@ import java.util.regex.Pattern;
  * without has Wan's.
  */
 final class SvgConformance {
-  private static final double ATTENTION = 1e-3;
   private static final double CENTROIDS = 1e-3;
 
   private final Trace trace;
   private final TensorOps ops;
+  private final double attention; // tolerance of attention outputs
   private final NDManager manager;
   private final String name;
   private final TokenLayout layout;
@@ -41,6 +40,7 @@ final class SvgConformance {
   private SvgConformance(Trace trace, TensorOps ops, NDManager manager, String name) {
     this.trace = trace;
     this.ops = ops;
+    attention = Tolerances.of(ops).attention();
     this.manager = manager;
     this.name = name;
     JsonNode sizes = trace.json().get(name);
@@ -86,7 +86,7 @@ final class SvgConformance {
     NDArray q = tokenMajor("q");
     NDArray k = tokenMajor("k");
     NDArray v = tokenMajor("v");
-    trace.compare(name + ".dense", headMajor(ops.attention(q, k, v)), ATTENTION);
+    trace.compare(name + ".dense", headMajor(ops.attention(q, k, v)), attention);
     svg1(q, k, v);
     svg2(q, k, v);
   }
@@ -98,7 +98,7 @@ final class SvgConformance {
     trace.compare(
         name + ".profile_mask_temporal", mask((i, j) -> svg1.profileAllows(true, i, j) ? 1 : 0));
     Svg1Stages.Profile profile = svg1.profile(q, k, v, trace.ints(name + ".sampled_rows"), manager);
-    trace.compare(name + ".sampled_mse", profile.errors(), ATTENTION);
+    trace.compare(name + ".sampled_mse", profile.errors(), attention);
     trace.compare(name + ".best_mask", profile.temporal().toIntArray());
 
     for (String density : suffixes("band_mask\\.(.+)")) {
@@ -111,7 +111,7 @@ final class SvgConformance {
             manager.full(new Shape(heads), kind.equals("temporal") ? 1 : 0, DataType.INT32);
         NDArray out = manager.create(q.getShape(), q.getDataType());
         svg1.attend(q, k, v, out, flags, band);
-        trace.compare(name + ".svg1_out_" + kind + "." + density, headMajor(out), ATTENTION);
+        trace.compare(name + ".svg1_out_" + kind + "." + density, headMajor(out), attention);
       }
     }
   }
@@ -135,15 +135,11 @@ final class SvgConformance {
             trace.number(name, "min_kc_ratio"),
             manager);
     trace.compare(name + ".dynamic_map", videoMap(map));
-    double[] densities = svg2.densities(queries.rows, keys.rows, map, true);
-    float[] found = new float[densities.length];
-    for (int i = 0; i < found.length; i++) {
-      found[i] = (float) densities[i];
-    }
-    trace.compare(name + ".density_video", found, 1e-6);
+    NDArray densities = svg2.densities(queries.rows, keys.rows, map, true, manager);
+    trace.compare(name + ".density_video", densities, 1e-6);
     NDArray out = manager.create(q.getShape(), q.getDataType());
     svg2.attend(q, k, v, out, queries.rows, keys.rows, map);
-    trace.compare(name + ".svg2_out", headMajor(out), ATTENTION);
+    trace.compare(name + ".svg2_out", headMajor(out), attention);
   }
 
   private record Clusters(NDArray centroids, Clustering rows) {}
@@ -193,7 +189,7 @@ final class SvgConformance {
 
   /** The (H, Q, K) part of a block map. */
   private int[] videoMap(NDArray map) {
-    byte[] values = ops.memory(map).toArray(ValueLayout.JAVA_BYTE);
+    byte[] values = map.toByteArray();
     int context = layout.contextTokens() == 0 ? 0 : 2;
     int queries = (int) map.getShape().get(1);
     int keys = (int) map.getShape().get(2);
@@ -210,9 +206,13 @@ final class SvgConformance {
     return result;
   }
 
-  /** A recorded (1, H, S, D) as (S, H, D). */
+  /** A recorded (1, H, S, D) as (S, H, D), in the type that the backend computes in. */
   private NDArray tokenMajor(String tensor) {
-    return trace.tensor(name + "." + tensor, manager).squeeze(0).transpose(1, 0, 2);
+    return trace
+        .tensor(name + "." + tensor, manager)
+        .squeeze(0)
+        .transpose(1, 0, 2)
+        .toType(ops.computeType(), false);
   }
 
   /** (S, H, D) to (H, S, D). */

@@ -35,12 +35,20 @@ public final class CudaTensorOps implements TensorOps {
   /** Elements that are converted at a time on their way to the device. */
   static final int UPLOAD_ELEMENTS = 1 << 24;
 
+  /** The largest hidden layer that {@link #feedForward} computes at once: Wan's 14B at 720p. */
+  private static final long HIDDEN_BYTES = 1L << 31;
+
   private final CudaNDManager manager;
   private final CublasLinear linear;
+  private final DataType computeType;
+  private final long hiddenBytes;
 
-  private CudaTensorOps(CudaNDManager manager, CublasLinear linear) {
+  private CudaTensorOps(
+      CudaNDManager manager, CublasLinear linear, DataType computeType, long hiddenBytes) {
     this.manager = manager;
     this.linear = linear;
+    this.computeType = computeType;
+    this.hiddenBytes = hiddenBytes;
   }
 
   /**
@@ -57,9 +65,15 @@ public final class CudaTensorOps implements TensorOps {
   }
 
   static CudaTensorOps open(CudaEngine engine, Device device, CublasLt library) {
+    return open(engine, device, library, DataType.BFLOAT16, HIDDEN_BYTES);
+  }
+
+  static CudaTensorOps open(
+      CudaEngine engine, Device device, CublasLt library, DataType computeType, long hiddenBytes) {
     CudaNDManager manager = engine.newBaseManager(device);
     try {
-      return new CudaTensorOps(manager, CublasLinear.on(library, manager.stream()));
+      CublasLinear linear = CublasLinear.on(library, manager.stream());
+      return new CudaTensorOps(manager, linear, computeType, hiddenBytes);
     } catch (RuntimeException e) {
       manager.close();
       throw e;
@@ -73,7 +87,7 @@ public final class CudaTensorOps implements TensorOps {
 
   @Override
   public DataType computeType() {
-    return DataType.BFLOAT16;
+    return computeType;
   }
 
   @Override
@@ -121,41 +135,86 @@ public final class CudaTensorOps implements TensorOps {
   /** All arguments have the type of {@code x}. */
   @Override
   public NDArray linear(NDArray x, NDArray weight, NDArray bias) {
+    return linear(x, weight, bias, false);
+  }
+
+  /**
+   * All arguments have the type of {@code x}. GELU is part of the first product, and the hidden
+   * layer is rounded once. Rows are taken in equal parts where it would have more than 2 GiB: a
+   * fixed bound, so that what a request needs can be told before and is the same each time.
+   */
+  @Override
+  public NDArray feedForward(
+      NDArray x, NDArray upWeight, NDArray upBias, NDArray downWeight, NDArray downBias) {
+    CudaNDArray in = own("feedForward", x);
+    require(
+        in.getShape().dimension() == 2
+            && own("feedForward", upWeight).getShape().dimension() == 2
+            && own("feedForward", downWeight).getShape().dimension() == 2,
+        "feedForward",
+        "x (S, in), weights (hidden, in) and (out, hidden)",
+        x,
+        upWeight,
+        downWeight);
+    long rows = in.getShape().get(0);
+    long rowBytes = upWeight.getShape().get(0) * in.getDataType().getNumOfBytes();
+    long parts = Math.max(1, Math.ceilDiv(rows * rowBytes, hiddenBytes));
+    long part = Math.ceilDiv(rows, parts);
+    return create(
+        in,
+        new Shape(rows, downWeight.getShape().get(0)),
+        out -> {
+          for (long start = 0; start < rows; start += part) {
+            NDIndex some = new NDIndex().addSliceDim(start, Math.min(rows, start + part));
+            try (CudaNDArray someIn = in.get(some);
+                CudaNDArray someOut = out.get(some);
+                CudaNDArray hidden = linear(someIn, upWeight, upBias, true)) {
+              linear(hidden, downWeight, downBias, someOut, false);
+            }
+          }
+        });
+  }
+
+  private CudaNDArray linear(NDArray x, NDArray weight, NDArray bias, boolean thenGelu) {
     CudaNDArray in = own("linear", x);
+    Shape shape = in.getShape();
+    require(
+        shape.dimension() > 0 && own("linear", weight).getShape().dimension() == 2,
+        "linear",
+        "x (…, in) and weight (out, in)",
+        x,
+        weight);
+    Shape wanted = shape.slice(0, shape.dimension() - 1).add(weight.getShape().get(0));
+    return create(in, wanted, out -> linear(in, weight, bias, out, thenGelu));
+  }
+
+  /** Writes (rows, out), which may have more dimensions. */
+  private void linear(
+      CudaNDArray x, NDArray weight, NDArray bias, CudaNDArray out, boolean thenGelu) {
     CudaNDArray matrix = own("linear", weight);
     CudaNDArray vector = bias == null ? null : own("linear", bias);
-    long inputs = width(in);
     Shape size = matrix.getShape();
     require(
-        in.getShape().dimension() > 0
-            && size.dimension() == 2
-            && size.get(1) == inputs
-            && matrix.getDataType() == in.getDataType()
+        size.get(1) == width(x)
+            && matrix.getDataType() == x.getDataType()
             && (vector == null
                 || vector.getShape().equals(size.slice(0, 1))
-                    && vector.getDataType() == in.getDataType()),
+                    && vector.getDataType() == x.getDataType()),
         "linear",
         "x (…, in), weight (out, in) and bias (out) of one type",
         x,
         weight,
         bias);
-    KernelType type = type(in);
-    long outputs = size.get(0);
-    Shape wanted = in.getShape().slice(0, in.getShape().dimension() - 1).add(outputs);
-    return create(
-        in,
-        wanted,
-        out ->
-            linear.linear(
-                in.memory(),
-                matrix.memory(),
-                vector == null ? null : vector.memory(),
-                out.memory(),
-                type,
-                out.size() / outputs,
-                inputs,
-                outputs,
-                false));
+    linear.linear(
+        x.memory(),
+        matrix.memory(),
+        vector == null ? null : vector.memory(),
+        out.memory(),
+        type(x),
+        out.size() / size.get(0),
+        size.get(1),
+        size.get(0),
+        thenGelu);
   }
 
   @Override
@@ -214,23 +273,20 @@ public final class CudaTensorOps implements TensorOps {
                     (float) eps));
   }
 
-  /**
-   * In two kernels, x + x · scale and + shift, so rounded twice. Scale and shift may have other
-   * types than {@code x}.
-   */
+  /** In one kernel, rounded once. Scale and shift have one type, which may be another than x's. */
   @Override
-  public NDArray modulate(NDArray x, NDArray scale, NDArray shift) {
-    CudaNDArray in = own("modulate", x);
-    CudaNDArray factor = row("modulate", scale, in);
-    CudaNDArray added = row("modulate", shift, in);
+  public NDArray modulatedNorm(NDArray x, NDArray scale, NDArray shift, double eps) {
+    CudaNDArray in = own("modulatedNorm", x);
+    CudaNDArray factor = row("modulatedNorm", scale, in);
+    CudaNDArray added = row("modulatedNorm", shift, in);
     return create(
         in,
         in.getShape(),
         out -> {
           Heads from = rows(in);
-          Heads to = rows(out);
-          kernels().gatedResidual(from, from, everyRow(factor, from), to);
-          kernels().activation(to, to, Activation.IDENTITY, added.memory(), type(added));
+          Heads by = everyRow(factor, from);
+          Heads to = everyRow(added, from);
+          kernels().layerNorm(from, rows(out), null, null, null, by, to, (float) eps);
         });
   }
 
@@ -239,7 +295,7 @@ public final class CudaTensorOps implements TensorOps {
   public NDArray gatedResidual(NDArray x, NDArray y, NDArray gate) {
     CudaNDArray in = own("gatedResidual", x);
     CudaNDArray added = own("gatedResidual", y);
-    CudaNDArray factor = row("gatedResidual", gate, in);
+    CudaNDArray factor = gate == null ? null : row("gatedResidual", gate, in);
     require(
         added.getShape().equals(in.getShape()) && added.getDataType() == in.getDataType(),
         "gatedResidual",
@@ -251,41 +307,51 @@ public final class CudaTensorOps implements TensorOps {
         in.getShape(),
         out -> {
           Heads from = rows(in);
-          kernels().gatedResidual(from, rows(added), everyRow(factor, from), rows(out));
+          Heads by = factor == null ? null : everyRow(factor, from);
+          kernels().gatedResidual(from, rows(added), by, rows(out));
         });
   }
 
+  /** In one kernel, rounded once. The weight may have another type than {@code x}. */
   @Override
-  public NDArray rotaryInterleaved(NDArray x, NDArray cos, NDArray sin) {
-    CudaNDArray in = own("rotaryInterleaved", x);
-    Shape shape = in.getShape();
+  public NDArray normRotary(NDArray x, NDArray weight, double eps, NDArray cos, NDArray sin) {
+    CudaNDArray in = own("normRotary", x);
+    CudaNDArray factor = row("normRotary", weight, in);
+    Shape table = own("normRotary", cos).getShape();
     require(
-        shape.dimension() == 3
-            && isTable(own("rotaryInterleaved", cos), shape)
-            && isTable(own("rotaryInterleaved", sin), shape),
-        "rotaryInterleaved",
-        "x (S, H, D), D even, cos and sin (S, D / 2) FLOAT32",
+        in.getShape().dimension() == 2
+            && table.dimension() == 2
+            && table.equals(own("normRotary", sin).getShape())
+            && cos.getDataType() == DataType.FLOAT32
+            && sin.getDataType() == DataType.FLOAT32
+            && table.get(0) == in.getShape().get(0)
+            && table.get(1) > 0
+            && width(in) % (2 * table.get(1)) == 0,
+        "normRotary",
+        "x (S, H · D), weight (H · D), cos and sin (S, D / 2) FLOAT32",
         x,
+        weight,
         cos,
         sin);
+    int rows = (int) table.get(0);
+    int dim = (int) (2 * table.get(1));
+    int heads = (int) (width(in) / dim);
     return create(
         in,
-        shape,
+        new Shape(rows, heads, dim),
         out ->
             kernels()
-                .rope(
-                    HeadViews.of(this, in),
+                .normRope(
+                    Heads.tokenMajor(in.memory(), type(in), heads, rows, dim),
                     HeadViews.of(this, out),
+                    true,
+                    factor.memory(),
+                    type(factor),
+                    (float) eps,
                     RopePairs.INTERLEAVED,
-                    (int) shape.get(0),
+                    rows,
                     memory(cos),
                     memory(sin)));
-  }
-
-  private static boolean isTable(CudaNDArray table, Shape x) {
-    return table.getDataType() == DataType.FLOAT32
-        && x.get(2) % 2 == 0
-        && table.getShape().equals(new Shape(x.get(0), x.get(2) / 2));
   }
 
   /** The CUDA kernels have it for FLOAT16 and BFLOAT16. */
@@ -329,7 +395,8 @@ public final class CudaTensorOps implements TensorOps {
   }
 
   @Override
-  public NDArray conv3d(NDArray x, NDArray weight, NDArray bias, int timeStride, int padding) {
+  public NDArray conv3d(
+      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
     throw missing("conv3d");
   }
 
@@ -347,14 +414,15 @@ public final class CudaTensorOps implements TensorOps {
   public NDArray upsampleNearest(NDArray x) {
     CudaNDArray in = own("upsampleNearest", x);
     Shape shape = in.getShape();
-    require(shape.dimension() == 4, "upsampleNearest", "x (T, C, Y, X)", x);
-    long width = shape.get(3);
+    require(shape.dimension() == 4, "upsampleNearest", "x (T, Y, X, C)", x);
+    long width = shape.get(2);
+    long channels = shape.get(3);
     int bytes = in.getDataType().getNumOfBytes();
-    long[] sizes = {shape.get(0) * shape.get(1) * shape.get(2), 2, width, 2};
-    long[] repeated = {width, 0, 1, 0};
+    long[] sizes = {shape.get(0) * shape.get(1), 2, width, 2, channels};
+    long[] repeated = {width * channels, 0, channels, 0, 1};
     return create(
         in,
-        new Shape(shape.get(0), shape.get(1), 2 * shape.get(2), 2 * width),
+        new Shape(shape.get(0), 2 * shape.get(1), 2 * width, channels),
         out ->
             kernels()
                 .copy(

@@ -194,7 +194,7 @@ class CudaTensorOpsTest {
     for (DataType type : COMPUTED) {
       for (DataType vectors : List.of(type, F32)) {
         assertLikeCpu(
-            (o, a) -> o.modulate(a[0], a[1], a[2]),
+            (o, a) -> o.modulatedNorm(a[0], a[1], a[2], 1e-6),
             random(type, 5, 19),
             random(vectors, 19),
             random(vectors, 1, 19));
@@ -204,17 +204,64 @@ class CudaTensorOpsTest {
             random(type, 5, 19),
             random(vectors, 1, 19));
       }
+      assertLikeCpu(
+          (o, a) -> o.gatedResidual(a[0], a[1], null), random(type, 5, 19), random(type, 5, 19));
     }
   }
 
   @Test
-  void rotaryInterleaved() {
+  void normRotary() {
+    for (DataType type : COMPUTED) {
+      for (DataType weights : List.of(type, F32)) {
+        assertLikeCpu(
+            (o, a) -> o.normRotary(a[0], a[1], 1e-6, a[2], a[3]),
+            random(type, 5, 96),
+            random(weights, 96),
+            random(F32, 5, 16),
+            random(F32, 5, 16));
+      }
+    }
+  }
+
+  @Test
+  void feedForward() {
     for (DataType type : COMPUTED) {
       assertLikeCpu(
-          (o, a) -> o.rotaryInterleaved(a[0], a[1], a[2]),
-          random(type, 5, 3, 14),
-          random(F32, 5, 7),
-          random(F32, 5, 7));
+          (o, a) -> o.feedForward(a[0], a[1], a[2], a[3], a[4]),
+          random(type, 7, 24),
+          random(type, 40, 24),
+          random(type, 40),
+          random(type, 16, 40),
+          random(type, 16));
+    }
+    NDArray none = random(F32, 0, 8);
+    NDArray weight = random(F32, 8, 8);
+    NDArray bias = random(F32, 8);
+    assertEquals(none.getShape(), ops.feedForward(none, weight, bias, weight, bias).getShape());
+  }
+
+  /** Seven rows of a hidden layer that has room for three. */
+  @Test
+  void feedForwardInParts() {
+    NDArray x = random(F32, 7, 24);
+    NDArray up = random(F32, 40, 24);
+    NDArray down = random(F32, 16, 40);
+    NDArray upBias = random(F32, 40);
+    NDArray downBias = random(F32, 16);
+    float[] whole = ops.feedForward(x, up, upBias, down, downBias).toFloatArray();
+    NDArray[] arguments = {x, up, upBias, down, downBias};
+    try (CudaTensorOps small =
+        CudaTensorOps.open(
+            ops.manager().getEngine(), Device.gpu(0), kind.openCublas(), F32, 3 * 40 * 4)) {
+      for (NDArray argument : arguments) {
+        argument.attach(small.manager());
+      }
+      NDArray result = small.feedForward(x, up, upBias, down, downBias);
+      assertClose(whole, result);
+      long before = small.manager().statistics().arrays();
+      assertThrows(
+          IllegalArgumentException.class, () -> small.feedForward(x, up, upBias, up, downBias));
+      assertEquals(before, small.manager().statistics().arrays());
     }
   }
 
@@ -311,7 +358,7 @@ class CudaTensorOpsTest {
   @Test
   void outOfMemoryLeavesTheBackendUsable() {
     assumeTrue(kind == TestEngine.FAKE, "needs a small device");
-    try (NDArray large = ops.manager().create(new Shape(1, 1, 1 << 13, 1 << 13))) {
+    try (NDArray large = ops.manager().create(new Shape(1, 1 << 13, 1 << 13, 1))) {
       assertFails(CudaOutOfMemoryException.class, () -> ops.upsampleNearest(large));
     }
     assertLikeCpu((o, a) -> o.silu(a[0]), random(F32, 3, 5));
@@ -335,13 +382,17 @@ class CudaTensorOpsTest {
     NDArray row = random(F32, 6);
     NDArray briefRow = random(DataType.BFLOAT16, 6);
     assertFails(IllegalArgumentException.class, () -> ops.layerNorm(x, row, briefRow, 1e-6));
-    assertFails(IllegalArgumentException.class, () -> ops.modulate(x, weight, row));
+    assertFails(IllegalArgumentException.class, () -> ops.modulatedNorm(x, weight, row, 1e-6));
     assertFails(IllegalArgumentException.class, () -> ops.gatedResidual(x, weight, row));
     NDArray turned = random(F32, 5, 2, 6);
     NDArray table = random(F32, 5, 3);
     NDArray briefTable = random(DataType.BFLOAT16, 5, 3);
     assertFails(
-        IllegalArgumentException.class, () -> ops.rotaryInterleaved(turned, table, briefTable));
+        IllegalArgumentException.class, () -> ops.normRotary(x, row, 1e-6, table, briefTable));
+    assertFails(
+        IllegalArgumentException.class, () -> ops.normRotary(x, row, 1e-6, x, x)); // D would be 12
+    assertFails(
+        IllegalArgumentException.class, () -> ops.feedForward(x, weight, null, weight, null));
     assertFails(IllegalArgumentException.class, () -> ops.attention(turned, x, x));
     assertFails(IllegalArgumentException.class, () -> ops.upsampleNearest(x));
     NDArray whole = scope.zeros(new Shape(3), DataType.INT32);
@@ -372,7 +423,7 @@ class CudaTensorOpsTest {
         Map.of(
             "biasedAttention", () -> ops.biasedAttention(x, x, x, x, 1),
             "gatherRows", () -> ops.gatherRows(x, x),
-            "conv3d", () -> ops.conv3d(x, x, x, 1, 0),
+            "conv3d", () -> ops.conv3d(x, x, x, x, 1, 0),
             "conv2d", () -> ops.conv2d(x, x, x, 1, new int[4]),
             "channelNorm", () -> ops.channelNorm(x, x, true));
     missing.forEach(

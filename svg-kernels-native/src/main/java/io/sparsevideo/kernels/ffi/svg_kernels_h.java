@@ -23,10 +23,10 @@ public class svg_kernels_h extends svg_kernels_h$shared {
     static final SymbolLookup SYMBOL_LOOKUP = SymbolLookup.loaderLookup()
             .or(Linker.nativeLinker().defaultLookup());
 
-    private static final int SVG_ABI_VERSION = (int)2L;
+    private static final int SVG_ABI_VERSION = (int)3L;
     /**
      * {@snippet lang=c :
-     * #define SVG_ABI_VERSION 2
+     * #define SVG_ABI_VERSION 3
      * }
      */
     public static int SVG_ABI_VERSION() {

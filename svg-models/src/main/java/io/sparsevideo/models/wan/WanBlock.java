@@ -47,7 +47,7 @@ final class WanBlock {
   /**
    * @param x (S, C) tokens
    * @param text (L, C) embedded prompt
-   * @param time (6, C) shift, scale and gate of self-attention, then of the feed-forward
+   * @param time (6, C), FLOAT32: shift, scale and gate of self-attention, then of the feed-forward
    * @return (S, C)
    */
   NDArray forward(
@@ -58,56 +58,75 @@ final class WanBlock {
       AttentionSession attention,
       ForwardListener listener) {
     try (TensorScope scope = TensorScope.over(x, text, time)) {
-      NDArray m = time.reshape(1, 6, config.dim()).add(modulation).squeeze(0);
-
-      // 1. Self-attention
-      NDArray h = ops.modulate(norm(x), m.get("1"), m.get("0"));
-      h = selfAttention(h, rotary, attention);
-      listener.tensor("block" + index + ".attn1", h);
-      NDArray y = ops.gatedResidual(x, h, m.get("2"));
-
-      // 2. Cross-attention
-      h =
-          config.crossAttentionNorm()
-              ? ops.layerNorm(y, crossNormWeight, crossNormBias, config.eps())
-              : y;
-      h = crossAttention(h, text);
-      listener.tensor("block" + index + ".attn2", h);
-      y = y.add(h);
-
-      // 3. Feed-forward
-      h = ops.modulate(norm(y), m.get("4"), m.get("3"));
-      h = ops.geluTanh(ops.linear(h, upWeight, upBias)); // (S, ffn)
-      h = ops.linear(h, downWeight, downBias);
-      listener.tensor("block" + index + ".ffn", h);
-      return scope.keep(ops.gatedResidual(y, h, m.get("5")));
+      NDArray m = time.reshape(1, 6, config.dim()).add(modulation).squeeze(0); // (6, C)
+      try (NDArray attended = selfAttention(x, m, rotary, attention, listener);
+          NDArray told = crossAttention(attended, text, listener)) {
+        return scope.keep(feedForward(told, m, listener));
+      }
     }
   }
 
-  private NDArray norm(NDArray x) {
-    return ops.layerNorm(x, null, null, config.eps());
-  }
-
-  private NDArray selfAttention(NDArray x, WanRotary rotary, AttentionSession attention) {
-    try (TensorScope scope = TensorScope.over(x)) {
-      NDArray q = ops.rotaryInterleaved(self.queries(x), rotary.cos(), rotary.sin());
-      NDArray k = ops.rotaryInterleaved(self.keys(x), rotary.cos(), rotary.sin());
-      NDArray out = attention.attend(q, k, self.values(x), index);
-      return scope.keep(self.out(out));
+  private NDArray selfAttention(
+      NDArray x,
+      NDArray m,
+      WanRotary rotary,
+      AttentionSession attention,
+      ForwardListener listener) {
+    try (TensorScope scope = TensorScope.over(x, m)) {
+      NDArray h = ops.modulatedNorm(x, m.get("1"), m.get("0"), config.eps());
+      NDArray q = rotated(self.queries(h), self.queryNorm, rotary); // (S, H, D)
+      NDArray k = rotated(self.keys(h), self.keyNorm, rotary);
+      NDArray v = heads(self.values(h));
+      h.close();
+      NDArray out = self.out(attention.attend(q, k, v, index));
+      listener.tensor("block" + index + ".attn1", out);
+      return scope.keep(ops.gatedResidual(x, out, m.get("2")));
     }
   }
 
-  private NDArray crossAttention(NDArray x, NDArray text) {
+  private NDArray crossAttention(NDArray x, NDArray text, ForwardListener listener) {
     try (TensorScope scope = TensorScope.over(x, text)) {
-      return scope.keep(
-          cross.out(ops.attention(cross.queries(x), cross.keys(text), cross.values(text))));
+      NDArray h =
+          config.crossAttentionNorm()
+              ? ops.layerNorm(x, crossNormWeight, crossNormBias, config.eps())
+              : x;
+      NDArray q = heads(normed(cross.queries(h), cross.queryNorm)); // (S, H, D)
+      NDArray k = heads(normed(cross.keys(text), cross.keyNorm)); // (L, H, D)
+      NDArray v = heads(cross.values(text));
+      NDArray out = cross.out(ops.attention(q, k, v));
+      listener.tensor("block" + index + ".attn2", out);
+      return scope.keep(ops.gatedResidual(x, out, null));
     }
   }
 
-  /**
-   * The four projections of an attention layer; queries and keys are normed over all heads
-   * together.
-   */
+  private NDArray feedForward(NDArray x, NDArray m, ForwardListener listener) {
+    try (TensorScope scope = TensorScope.over(x, m)) {
+      NDArray h = ops.modulatedNorm(x, m.get("4"), m.get("3"), config.eps());
+      NDArray out = ops.feedForward(h, upWeight, upBias, downWeight, downBias);
+      listener.tensor("block" + index + ".ffn", out);
+      return scope.keep(ops.gatedResidual(x, out, m.get("5")));
+    }
+  }
+
+  /** Queries and keys are normed over all heads together. The projection is freed. */
+  private NDArray normed(NDArray projection, NDArray weight) {
+    try (projection) {
+      return ops.rmsNorm(projection, weight, config.eps());
+    }
+  }
+
+  private NDArray rotated(NDArray projection, NDArray weight, WanRotary rotary) {
+    try (projection) {
+      return ops.normRotary(projection, weight, config.eps(), rotary.cos(), rotary.sin());
+    }
+  }
+
+  /** (S, C) to (S, H, D). */
+  private NDArray heads(NDArray x) {
+    return x.reshape(-1, config.heads(), config.headDim());
+  }
+
+  /** The four projections of an attention layer. */
   private final class Projections {
     private final NDArray queryWeight; // (C, C), as all of them
     private final NDArray queryBias; // (C), as all of them
@@ -135,24 +154,20 @@ final class WanBlock {
     }
 
     NDArray queries(NDArray x) {
-      return heads(ops.rmsNorm(ops.linear(x, queryWeight, queryBias), queryNorm, config.eps()));
+      return ops.linear(x, queryWeight, queryBias);
     }
 
     NDArray keys(NDArray x) {
-      return heads(ops.rmsNorm(ops.linear(x, keyWeight, keyBias), keyNorm, config.eps()));
+      return ops.linear(x, keyWeight, keyBias);
     }
 
     NDArray values(NDArray x) {
-      return heads(ops.linear(x, valueWeight, valueBias));
+      return ops.linear(x, valueWeight, valueBias);
     }
 
+    /** (S, H, D) to (S, C). */
     NDArray out(NDArray attended) {
       return ops.linear(attended.reshape(-1, config.dim()), outWeight, outBias);
-    }
-
-    /** (S, C) to (S, H, D). */
-    private NDArray heads(NDArray x) {
-      return x.reshape(-1, config.heads(), config.headDim());
     }
   }
 }

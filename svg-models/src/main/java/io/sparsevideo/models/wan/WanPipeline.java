@@ -249,26 +249,23 @@ public final class WanPipeline implements VideoPipeline {
   }
 
   /**
-   * Appends the frames of a chunk (T, 3, H, W) in [−1, 1] as bytes, rows from the top, red first.
+   * Appends the frames of a chunk (T, H, W, 3) in [−1, 1] as bytes, rows from the top, red first.
    */
   private static void addFrames(NDArray chunk, List<byte[]> frames) {
     Shape shape = chunk.getShape();
-    int pixels = Math.toIntExact(shape.get(2) * shape.get(3));
+    int size = Math.toIntExact(shape.size() / shape.get(0));
     float[] values = chunk.toType(DataType.FLOAT32, false).toFloatArray();
     for (int t = 0; t < shape.get(0); t++) {
-      byte[] rgb = new byte[3 * pixels];
-      for (int c = 0; c < 3; c++) {
-        int plane = (3 * t + c) * pixels;
-        for (int i = 0; i < pixels; i++) {
-          float value = values[plane + i];
-          if (Float.isNaN(value)) {
-            throw new SparseVideoException(
-                "the decoded video is not a number in frame "
-                    + frames.size()
-                    + ": the checkpoint's weights or the request (guidance, flow shift) made it diverge");
-          }
-          rgb[3 * i + c] = (byte) Math.round((value + 1) * 127.5f);
+      byte[] rgb = new byte[size];
+      for (int i = 0; i < size; i++) {
+        float value = values[t * size + i];
+        if (Float.isNaN(value)) {
+          throw new SparseVideoException(
+              "the decoded video is not a number in frame "
+                  + frames.size()
+                  + ": the checkpoint's weights or the request (guidance, flow shift) made it diverge");
         }
+        rgb[i] = (byte) Math.round((value + 1) * 127.5f);
       }
       frames.add(rgb);
     }

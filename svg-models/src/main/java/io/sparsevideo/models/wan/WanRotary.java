@@ -3,6 +3,7 @@ package io.sparsevideo.models.wan;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import io.sparsevideo.kernels.PatchGrid;
 import io.sparsevideo.tensor.FloatConversion;
 
 /**
@@ -10,32 +11,31 @@ import io.sparsevideo.tensor.FloatConversion;
  * frame, row and column axes, and each share turns with its own axis' position (Wan 2.1; base
  * 10,000).
  *
+ * @param grid the patches
+ * @param rounded whether the values are rounded to BFLOAT16, see {@link WanTransformer#roundRotary}
  * @param cos (S, D / 2), FLOAT32
  * @param sin (S, D / 2), FLOAT32
  */
-record WanRotary(NDArray cos, NDArray sin) {
+record WanRotary(PatchGrid grid, boolean rounded, NDArray cos, NDArray sin)
+    implements AutoCloseable {
   private static final double BASE = 10_000;
 
   /**
    * @param manager owner of the tables
    * @param headDim D
-   * @param frames patches along time
-   * @param rows patches along the height
-   * @param columns patches along the width
-   * @param rounded whether the values are rounded to BFLOAT16, see {@link
-   *     WanTransformer#roundRotary}
    */
-  static WanRotary of(
-      NDManager manager, int headDim, int frames, int rows, int columns, boolean rounded) {
+  static WanRotary of(NDManager manager, int headDim, PatchGrid grid, boolean rounded) {
     int spatialPairs = headDim / 6; // of each of the two spatial axes
     int framePairs = headDim / 2 - 2 * spatialPairs;
     int pairs = headDim / 2;
+    int frames = grid.frames() / grid.patchFrames();
+    int rows = grid.height() / grid.patchHeight();
+    int columns = grid.width() / grid.patchWidth();
     Axis byFrame = Axis.of(frames, framePairs);
     Axis byRow = Axis.of(rows, spatialPairs);
     Axis byColumn = Axis.of(columns, spatialPairs);
-    int tokens = frames * rows * columns;
-    float[] cos = new float[tokens * pairs];
-    float[] sin = new float[tokens * pairs];
+    float[] cos = new float[Math.multiplyExact(grid.tokens(), pairs)];
+    float[] sin = new float[cos.length];
     int i = 0;
     for (int frame = 0; frame < frames; frame++) {
       for (int row = 0; row < rows; row++) {
@@ -50,8 +50,25 @@ record WanRotary(NDArray cos, NDArray sin) {
       round(cos);
       round(sin);
     }
-    Shape shape = new Shape(tokens, pairs);
-    return new WanRotary(manager.create(cos, shape), manager.create(sin, shape));
+    Shape shape = new Shape(grid.tokens(), pairs);
+    NDArray cosines = manager.create(cos, shape);
+    try {
+      return new WanRotary(grid, rounded, cosines, manager.create(sin, shape));
+    } catch (RuntimeException e) {
+      cosines.close();
+      throw e;
+    }
+  }
+
+  /** Whether these are the tables of a grid. */
+  boolean fits(PatchGrid other, boolean rounded) {
+    return grid.equals(other) && this.rounded == rounded;
+  }
+
+  @Override
+  public void close() {
+    cos.close();
+    sin.close();
   }
 
   /** The angles of one axis: cos and sin are (positions, pairs), row-major. */

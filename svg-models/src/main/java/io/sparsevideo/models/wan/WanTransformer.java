@@ -1,11 +1,19 @@
 package io.sparsevideo.models.wan;
 
+import static io.sparsevideo.kernels.PatchOrder.CHANNEL_FRAME_ROW_COLUMN;
+import static io.sparsevideo.kernels.PatchOrder.FRAME_ROW_COLUMN_CHANNEL;
+
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.attention.AttentionSession;
 import io.sparsevideo.attention.TokenLayout;
 import io.sparsevideo.checkpoint.Parameters;
+import io.sparsevideo.kernels.Heads;
+import io.sparsevideo.kernels.PatchGrid;
+import io.sparsevideo.kernels.PatchOrder;
 import io.sparsevideo.models.ForwardListener;
+import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 import io.sparsevideo.tensor.TensorScope;
 import java.util.ArrayList;
@@ -42,6 +50,7 @@ public final class WanTransformer {
   private final NDArray outWeight; // (c · pf · ph · pw, C)
   private final NDArray outBias; // (c · pf · ph · pw)
   private boolean roundedRotary;
+  private WanRotary rotary;
 
   /**
    * @param parameters the component's weights; a listing source makes a model that only lists them
@@ -111,10 +120,7 @@ public final class WanTransformer {
    * @return (L, C)
    */
   public NDArray embedText(NDArray text) {
-    try (TensorScope scope = TensorScope.over(text)) {
-      NDArray h = ops.geluTanh(ops.linear(text, text1Weight, text1Bias));
-      return scope.keep(ops.linear(h, text2Weight, text2Bias));
-    }
+    return ops.feedForward(text, text1Weight, text1Bias, text2Weight, text2Bias);
   }
 
   /**
@@ -132,37 +138,41 @@ public final class WanTransformer {
       NDArray text,
       AttentionSession attention,
       ForwardListener listener) {
+    PatchGrid in = grid(latent.getShape(), config.inChannels(), CHANNEL_FRAME_ROW_COLUMN);
+    WanRotary positions = rotary(in);
     try (TensorScope scope = TensorScope.over(latent, text)) {
-      Shape grid = grid(latent.getShape()); // patches: (F', Y', X')
-
-      // 1. Patches and their positions
-      NDArray x = ops.linear(patchify(latent, grid), patchWeight, patchBias); // (S, C)
+      // 1. Patches
+      NDArray x = ops.linear(patchify(latent, in), patchWeight, patchBias); // (S, C)
       listener.tensor("patch_embedding", x);
-      WanRotary rotary = rotary(scope, grid);
 
       // 2. Time
       NDArray time = embedTime(sinusoid(scope, timestep)); // (1, C)
       listener.tensor("condition_embedder", time);
       NDArray modulation =
-          ops.linear(ops.silu(time), timeProjWeight, timeProjBias).reshape(6, config.dim());
+          ops.linear(ops.silu(time), timeProjWeight, timeProjBias)
+              .toType(DataType.FLOAT32, false)
+              .reshape(6, config.dim());
 
       // 3. Blocks
       for (int i = 0; i < blocks.size(); i++) {
         listener.beforeBlock(i);
-        try (NDArray in = x) {
-          x = blocks.get(i).forward(in, text, modulation, rotary, attention, listener);
+        try (NDArray before = x) {
+          x = blocks.get(i).forward(before, text, modulation, positions, attention, listener);
         }
         listener.tensor("block" + i, x);
       }
 
       // 4. Norm, projection, and back to a latent
-      NDArray m = time.add(outModulation).squeeze(0); // (2, C): shift, scale
-      NDArray h = ops.modulate(ops.layerNorm(x, null, null, config.eps()), m.get("1"), m.get("0"));
-      return scope.keep(unpatchify(ops.linear(h, outWeight, outBias), grid));
+      NDArray m =
+          time.toType(DataType.FLOAT32, false)
+              .add(outModulation)
+              .squeeze(0); // (2, C): shift, scale
+      NDArray h = ops.modulatedNorm(x, m.get("1"), m.get("0"), config.eps());
+      return scope.keep(unpatchify(ops.linear(h, outWeight, outBias), latent.getShape()));
     }
   }
 
-  private Shape grid(Shape latent) {
+  private PatchGrid grid(Shape latent, int channels, PatchOrder order) {
     long frames = latent.get(1) / config.patchFrames();
     long rows = latent.get(2) / config.patchHeight();
     long columns = latent.get(3) / config.patchWidth();
@@ -181,66 +191,61 @@ public final class WanTransformer {
               + config.maxPositions()
               + " patches along an axis");
     }
-    return new Shape(frames, rows, columns);
+    return new PatchGrid(
+        channels,
+        (int) latent.get(1),
+        (int) latent.get(2),
+        (int) latent.get(3),
+        config.patchFrames(),
+        config.patchHeight(),
+        config.patchWidth(),
+        order);
   }
 
   /** (c, F, Y, X) to (S, c · pf · ph · pw). */
-  private NDArray patchify(NDArray latent, Shape grid) {
-    return latent
-        .reshape(
-            config.inChannels(),
-            grid.get(0),
-            config.patchFrames(),
-            grid.get(1),
-            config.patchHeight(),
-            grid.get(2),
-            config.patchWidth())
-        .transpose(1, 3, 5, 0, 2, 4, 6)
-        .reshape(grid.size(), config.patchSize(config.inChannels()));
+  private NDArray patchify(NDArray latent, PatchGrid grid) {
+    Shape shape = new Shape(grid.tokens(), grid.elements());
+    NDArray tokens = latent.getManager().create(shape, latent.getDataType());
+    ops.kernels().patchify(ops.memory(latent), HeadViews.rows(ops, tokens), grid);
+    return tokens;
   }
 
   /** (S, pf · ph · pw · c) to (c, F, Y, X). */
-  private NDArray unpatchify(NDArray x, Shape grid) {
-    return x.reshape(
-            grid.get(0),
-            grid.get(1),
-            grid.get(2),
-            config.patchFrames(),
-            config.patchHeight(),
-            config.patchWidth(),
-            config.outChannels())
-        .transpose(6, 0, 3, 1, 4, 2, 5)
-        .reshape(
-            config.outChannels(),
-            grid.get(0) * config.patchFrames(),
-            grid.get(1) * config.patchHeight(),
-            grid.get(2) * config.patchWidth());
+  private NDArray unpatchify(NDArray tokens, Shape input) {
+    PatchGrid grid = grid(input, config.outChannels(), FRAME_ROW_COLUMN_CHANNEL);
+    Shape shape = new Shape(grid.channels(), grid.frames(), grid.height(), grid.width());
+    NDArray latent = tokens.getManager().create(shape, tokens.getDataType());
+    ops.kernels().unpatchify(HeadViews.rows(ops, tokens), ops.memory(latent), grid);
+    return latent;
   }
 
-  private WanRotary rotary(TensorScope scope, Shape grid) {
-    return WanRotary.of(
-        scope.manager(),
-        config.headDim(),
-        (int) grid.get(0),
-        (int) grid.get(1),
-        (int) grid.get(2),
-        roundedRotary);
+  /** The tables of the last latent's size: a generation has one size, and they are large. */
+  private WanRotary rotary(PatchGrid grid) {
+    if (rotary == null || !rotary.fits(grid, roundedRotary)) {
+      if (rotary != null) {
+        rotary.close();
+        rotary = null;
+      }
+      rotary = WanRotary.of(patchBias.getManager(), config.headDim(), grid, roundedRotary);
+    }
+    return rotary;
   }
 
+  /** (1, freq) FLOAT32 to (1, C); as in the public implementation, only the last step rounds. */
   private NDArray embedTime(NDArray sinusoid) {
     NDArray h = ops.silu(ops.linear(sinusoid, time1Weight, time1Bias));
-    return ops.linear(h, time2Weight, time2Bias);
+    return ops.linear(h, time2Weight, time2Bias).toType(ops.computeType(), false);
   }
 
-  /** (1, freq): cosines, then sines, of the timestep at geometrically falling frequencies. */
+  /**
+   * (1, freq) FLOAT32: cosines, then sines, of the timestep at geometrically falling frequencies.
+   */
   private NDArray sinusoid(TensorScope scope, float timestep) {
-    int half = config.freqDim() / 2;
-    // The public implementation's order of float operations: at timestep 999 the last bit of a
-    // frequency turns an
-    // angle by 6e-5.
-    NDArray exponents =
-        scope.manager().arange(0f, half, 1f).muli((float) -Math.log(10_000)).divi(half);
-    NDArray angles = exponents.exp().muli(timestep);
-    return angles.cos().concat(angles.sin()).expandDims(0);
+    NDArray embedding = scope.manager().create(new Shape(1, config.freqDim()), DataType.FLOAT32);
+    try (NDArray timesteps = scope.manager().create(new float[] {timestep})) {
+      Heads out = HeadViews.rows(ops, embedding);
+      ops.kernels().timestepEmbedding(ops.memory(timesteps), out, true, 0, 1, 10_000);
+    }
+    return embedding;
   }
 }

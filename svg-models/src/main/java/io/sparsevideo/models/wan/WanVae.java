@@ -43,10 +43,10 @@ public final class WanVae {
     encoder =
         List.of(
             new WanVaeEncoder(config, parameters.sub("encoder"), ops),
-            WanVaeCausalConv.pointwise(parameters.sub("quant_conv"), ops, 2 * latent, 2 * latent));
+            WanVaePointwise.ofClips(parameters.sub("quant_conv"), ops, 2 * latent, 2 * latent));
     decoder =
         List.of(
-            WanVaeCausalConv.pointwise(parameters.sub("post_quant_conv"), ops, latent, latent),
+            WanVaePointwise.ofClips(parameters.sub("post_quant_conv"), ops, latent, latent),
             new WanVaeDecoder(config, parameters.sub("decoder"), ops));
   }
 
@@ -60,7 +60,7 @@ public final class WanVae {
    * @param latents (Z, F, Y, X) in the VAE's own scale, see {@link #fromNormalized}
    * @param progress told the number of latent frames that are done: 0 first, F last, before every
    *     latent frame in between; whatever it throws stops the decoding and frees its memory
-   * @param frames given each chunk of frames (T, 3, 8Y, 8X), FLOAT32 from −1 to 1, in order; a
+   * @param frames given each chunk of frames (T, 8Y, 8X, 3), FLOAT32 from −1 to 1, in order; a
    *     chunk is closed when the call returns
    * @throws IllegalArgumentException when the latents have another shape
    */
@@ -73,8 +73,8 @@ public final class WanVae {
       for (int f = 0; f < total; f++) {
         progress.accept(f);
         try (NDManager chunk = scope.newSubManager()) {
-          NDArray z = framesFirst(latents, f, f + 1, chunk); // (1, Z, Y, X)
-          NDArray pixels = through(decoder, z, cache); // (T, 3, H, W)
+          NDArray z = channelsLast(latents, f, f + 1, chunk); // (1, Y, X, Z)
+          NDArray pixels = through(decoder, z, cache); // (T, H, W, 3)
           pixels = replace(pixels, pixels.clip(-1, 1));
           frames.accept(pixels.toType(DataType.FLOAT32, false));
         }
@@ -97,7 +97,7 @@ public final class WanVae {
           latents,
           done -> {},
           frames -> {
-            NDArray chunk = frames.transpose(1, 0, 2, 3);
+            NDArray chunk = frames.transpose(3, 0, 1, 2); // (3, T, H, W)
             chunk.attach(scope);
             chunks.add(chunk);
           });
@@ -128,10 +128,10 @@ public final class WanVae {
         progress.accept(f);
         try (NDManager chunk = scope.newSubManager()) {
           long end = 1 + (long) f * factor;
-          NDArray frames = framesFirst(video, f == 0 ? 0 : end - factor, end, chunk);
-          NDArray moments = through(encoder, frames, cache); // (1, 2Z, Y, X)
-          NDArray mean = moments.get(all().addSliceDim(0, config.latentChannels()));
-          mean = mean.transpose(1, 0, 2, 3).toType(DataType.FLOAT32, true); // (Z, 1, Y, X)
+          NDArray frames = channelsLast(video, f == 0 ? 0 : end - factor, end, chunk);
+          NDArray moments = through(encoder, frames, cache).transpose(3, 0, 1, 2); // (2Z, 1, Y, X)
+          NDArray mean = moments.get(new NDIndex().addSliceDim(0, config.latentChannels()));
+          mean = mean.toType(DataType.FLOAT32, true); // (Z, 1, Y, X)
           mean.attach(scope);
           means.add(mean);
         }
@@ -171,11 +171,11 @@ public final class WanVae {
     }
   }
 
-  /** Frames {@code from} to {@code to} of (C, T, H, W) as (to − from, C, H, W). */
-  private NDArray framesFirst(NDArray video, long from, long to, NDManager chunk) {
-    NDArray frames = video.get(all().addSliceDim(from, to));
+  /** Frames {@code from} to {@code to} of (C, T, H, W) as (to − from, H, W, C). */
+  private NDArray channelsLast(NDArray video, long from, long to, NDManager chunk) {
+    NDArray frames = video.get(new NDIndex().addAllDim().addSliceDim(from, to));
     frames.attach(chunk);
-    return frames.transpose(1, 0, 2, 3).toType(ops.computeType(), false);
+    return frames.transpose(1, 2, 3, 0).toType(ops.computeType(), false);
   }
 
   /** Joins (C, t, H, W) along the frames. */
@@ -191,10 +191,6 @@ public final class WanVae {
       floats[i] = values.get(i).floatValue();
     }
     return latents.getManager().create(floats, new Shape(floats.length, 1, 1, 1));
-  }
-
-  private static NDIndex all() {
-    return new NDIndex().addAllDim();
   }
 
   private void requireLatents(Shape shape) {

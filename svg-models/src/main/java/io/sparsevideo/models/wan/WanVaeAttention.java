@@ -13,25 +13,21 @@ final class WanVaeAttention implements WanVaeLayer {
   private final TensorOps ops;
   private final int channels;
   private final NDArray norm; // (C)
-  private final NDArray qkvWeight; // (3C, C)
-  private final NDArray qkvBias; // (3C)
-  private final NDArray projWeight; // (C, C)
-  private final NDArray projBias; // (C)
+  private final WanVaePointwise qkv; // C to 3C
+  private final WanVaePointwise proj; // C to C
 
   WanVaeAttention(Parameters parameters, TensorOps ops, int channels) {
     this.ops = ops;
     this.channels = channels;
     norm = WanVaeNorm.ofImages(parameters.sub("norm"), channels);
-    qkvWeight = pointwise(parameters, "to_qkv.weight", 3 * channels, channels);
-    qkvBias = parameters.get("to_qkv.bias", 3 * channels);
-    projWeight = pointwise(parameters, "proj.weight", channels, channels);
-    projBias = parameters.get("proj.bias", channels);
+    qkv = WanVaePointwise.ofImages(parameters.sub("to_qkv"), ops, channels, 3 * channels);
+    proj = WanVaePointwise.ofImages(parameters.sub("proj"), ops, channels, channels);
   }
 
   @Override
   public NDArray forward(NDArray x, WanVaeCache cache) {
     NDList attended = new NDList();
-    try (NDArray normed = ops.channelNorm(x, norm, false)) { // (T, C, Y, X)
+    try (NDArray normed = ops.channelNorm(x, norm, false)) { // (T, Y, X, C)
       for (long t = 0; t < x.getShape().get(0); t++) {
         attended.add(attend(normed, t));
       }
@@ -41,16 +37,14 @@ final class WanVaeAttention implements WanVaeLayer {
     }
   }
 
-  /** Frame t of the normed clip (T, C, Y, X), attended to: (C, Y, X). */
+  /** Frame t of the normed clip (T, Y, X, C), attended to: (Y, X, C). */
   private NDArray attend(NDArray clip, long t) {
     try (NDManager scope = clip.getManager().newSubManager()) {
-      NDArray frame = clip.get(t); // (C, Y, X)
+      NDArray frame = clip.get(t); // (Y, X, C)
       frame.attach(scope);
-      NDArray rows = frame.reshape(channels, -1).transpose(); // (S, C)
-      NDArray qkv = ops.linear(rows, qkvWeight, qkvBias); // (S, 3C)
-      NDArray mixed = ops.attention(part(qkv, 0), part(qkv, 1), part(qkv, 2)); // (S, 1, C)
-      NDArray out = ops.linear(mixed.reshape(-1, channels), projWeight, projBias); // (S, C)
-      NDArray result = out.transpose().reshape(frame.getShape());
+      NDArray rows = qkv.forward(frame.reshape(-1, channels)); // (S, 3C)
+      NDArray mixed = ops.attention(part(rows, 0), part(rows, 1), part(rows, 2)); // (S, 1, C)
+      NDArray result = proj.forward(mixed.reshape(frame.getShape()));
       result.attach(clip.getManager());
       return result;
     }
@@ -61,11 +55,5 @@ final class WanVaeAttention implements WanVaeLayer {
     NDIndex columns =
         new NDIndex().addAllDim().addSliceDim(index * channels, (index + 1) * channels);
     return qkv.get(columns).duplicate().expandDims(1); // attention wants contiguous rows
-  }
-
-  /** The weight of a 1 × 1 convolution as that of a linear map. */
-  private static NDArray pointwise(Parameters parameters, String name, int out, int in) {
-    NDArray weight = parameters.get(name, out, in, 1, 1);
-    return weight == null ? null : weight.reshape(out, in);
   }
 }

@@ -35,8 +35,8 @@ final class WanVaeCache implements AutoCloseable {
    * The chunk behind the {@code count} frames that this convolution saw before it, zeros where
    * there were none; remembers the last {@code count} frames of the result for the next chunk.
    *
-   * @param x (T, C, Y, X)
-   * @return (count + T, C, Y, X), contiguous, owned by the manager of x
+   * @param x (T, Y, X, C)
+   * @return (count + T, Y, X, C), contiguous, owned by the manager of x
    */
   NDArray prepend(WanVaeCausalConv conv, NDArray x, long count) {
     NDArray before = lastFrames.get(conv);
@@ -51,7 +51,7 @@ final class WanVaeCache implements AutoCloseable {
     return clip;
   }
 
-  /** Remembers the last {@code count} frames of x (T, C, Y, X) for this convolution. */
+  /** Remembers the last {@code count} frames of x (T, Y, X, C) for this convolution. */
   void remember(WanVaeCausalConv conv, NDArray x, long count) {
     long frames = x.getShape().get(0);
     try (NDArray last = x.get(new NDIndex().addSliceDim(frames - count, frames))) {

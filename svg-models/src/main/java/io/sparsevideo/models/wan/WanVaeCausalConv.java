@@ -10,7 +10,7 @@ import io.sparsevideo.tensor.TensorOps;
  */
 final class WanVaeCausalConv implements WanVaeLayer {
   private final TensorOps ops;
-  private final NDArray weight; // (O, C, kt, k, k)
+  private final NDArray weight; // (O, kt, k, k, C)
   private final NDArray bias; // (O)
   private final int timeStride;
   private final int spatialPadding;
@@ -32,7 +32,7 @@ final class WanVaeCausalConv implements WanVaeLayer {
       int timeStride) {
     this.ops = ops;
     this.timeStride = timeStride;
-    weight = parameters.get("weight", outChannels, inChannels, timeTaps, spatialTaps, spatialTaps);
+    weight = WanVaeKernel.ofClips(parameters, outChannels, inChannels, timeTaps, spatialTaps);
     bias = parameters.get("bias", outChannels);
     spatialPadding = spatialTaps / 2;
     context = timeTaps - timeStride;
@@ -43,25 +43,22 @@ final class WanVaeCausalConv implements WanVaeLayer {
     return new WanVaeCausalConv(parameters, ops, in, out, 3, 3, 1);
   }
 
-  /** A linear map of every pixel's channels. */
-  static WanVaeCausalConv pointwise(Parameters parameters, TensorOps ops, int in, int out) {
-    return new WanVaeCausalConv(parameters, ops, in, out, 1, 1, 1);
-  }
-
   /** A kernel of three taps in time alone. */
   static WanVaeCausalConv temporal(
       Parameters parameters, TensorOps ops, int in, int out, int timeStride) {
     return new WanVaeCausalConv(parameters, ops, in, out, 3, 1, timeStride);
   }
 
-  /** (T, C, Y, X) to (T / timeStride, O, Y, X). */
+  /** (T, Y, X, C) to (T / timeStride, Y, X, O). */
   @Override
   public NDArray forward(NDArray x, WanVaeCache cache) {
-    if (context == 0) {
-      return ops.conv3d(x, weight, bias, timeStride, spatialPadding);
-    }
+    return forward(x, null, cache);
+  }
+
+  /** As {@link #forward(NDArray, WanVaeCache)}, plus a residual of the result's shape, or null. */
+  NDArray forward(NDArray x, NDArray residual, WanVaeCache cache) {
     try (NDArray clip = cache.prepend(this, x, context)) {
-      return ops.conv3d(clip, weight, bias, timeStride, spatialPadding);
+      return ops.conv3d(clip, weight, bias, residual, timeStride, spatialPadding);
     }
   }
 

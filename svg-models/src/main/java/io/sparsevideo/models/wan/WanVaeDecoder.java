@@ -40,12 +40,12 @@ final class WanVaeDecoder implements WanVaeLayer {
     head = new WanVaeHead(parameters, ops, channels, config.outChannels());
   }
 
-  /** (1, Z, Y, X) to (T, 3, H, W): one frame for the video's first latent frame, then four. */
+  /** (1, Y, X, Z) to (T, H, W, 3): one frame for the video's first latent frame, then four. */
   @Override
   public NDArray forward(NDArray z, WanVaeCache cache) {
-    NDArray h = convIn.forward(z, cache); // (1, C, Y, X)
+    NDArray h = convIn.forward(z, cache); // (1, Y, X, C)
     h = through(middle, h, cache);
-    h = through(up, h, cache); // (T, base, H, W)
+    h = through(up, h, cache); // (T, H, W, base)
     return replace(h, head.forward(h, cache));
   }
 }

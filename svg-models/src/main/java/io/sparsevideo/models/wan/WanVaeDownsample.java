@@ -7,14 +7,15 @@ import io.sparsevideo.tensor.TensorOps;
 /** Halves height and width, and where the config says so the frames. */
 final class WanVaeDownsample implements WanVaeLayer {
   private final TensorOps ops;
-  private final NDArray weight; // (C, C, 3, 3)
+  private final NDArray weight; // (C, 3, 3, C)
   private final NDArray bias; // (C)
   private final WanVaeCausalConv timeConv; // C to C, null where the frames stay
 
   WanVaeDownsample(Parameters parameters, TensorOps ops, int channels, boolean temporal) {
     this.ops = ops;
-    weight = parameters.get("resample.1.weight", channels, channels, 3, 3);
-    bias = parameters.get("resample.1.bias", channels);
+    Parameters spatial = parameters.sub("resample.1");
+    weight = WanVaeKernel.ofImages(spatial, channels, channels, 3);
+    bias = spatial.get("bias", channels);
     timeConv =
         temporal
             ? WanVaeCausalConv.temporal(parameters.sub("time_conv"), ops, channels, channels, 2)
@@ -23,7 +24,7 @@ final class WanVaeDownsample implements WanVaeLayer {
 
   @Override
   public NDArray forward(NDArray x, WanVaeCache cache) {
-    NDArray h = ops.conv2d(x, weight, bias, 2, new int[] {0, 1, 0, 1}); // (T, C, Y/2, X/2)
+    NDArray h = ops.conv2d(x, weight, bias, 2, new int[] {0, 1, 0, 1}); // (T, Y/2, X/2, C)
     if (timeConv == null) {
       return h;
     }
@@ -32,7 +33,7 @@ final class WanVaeDownsample implements WanVaeLayer {
       return h;
     }
     try (h) {
-      return timeConv.forward(h, cache); // (T/2, C, Y/2, X/2)
+      return timeConv.forward(h, cache); // (T/2, Y/2, X/2, C)
     }
   }
 }

@@ -40,11 +40,11 @@ final class WanVaeEncoder implements WanVaeLayer {
     return parameters.sub("down_blocks." + down.size());
   }
 
-  /** (T, 3, H, W) to mean and log variance (T', 2Z, Y, X). */
+  /** (T, H, W, 3) to mean and log variance (T', Y, X, 2Z). */
   @Override
   public NDArray forward(NDArray x, WanVaeCache cache) {
-    NDArray h = convIn.forward(x, cache); // (T, base, H, W)
-    h = through(down, h, cache); // (T', C, Y, X)
+    NDArray h = convIn.forward(x, cache); // (T, H, W, base)
+    h = through(down, h, cache); // (T', Y, X, C)
     h = through(middle, h, cache);
     return replace(h, head.forward(h, cache));
   }

@@ -18,8 +18,8 @@ final class WanVaeHead implements WanVaeLayer {
 
   @Override
   public NDArray forward(NDArray x, WanVaeCache cache) {
-    try (NDArray h = ops.channelNorm(x, norm, true)) { // (T, C, Y, X)
-      return conv.forward(h, cache); // (T, O, Y, X)
+    try (NDArray h = ops.channelNorm(x, norm, true)) { // (T, Y, X, C)
+      return conv.forward(h, cache); // (T, Y, X, O)
     }
   }
 }

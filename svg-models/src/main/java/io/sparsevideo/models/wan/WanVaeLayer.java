@@ -9,7 +9,7 @@ interface WanVaeLayer {
   /**
    * Works on one chunk.
    *
-   * @param x (T, C, Y, X); stays open
+   * @param x (T, Y, X, C); stays open
    * @param cache what earlier chunks of the same video left
    * @return a new tensor of the manager of x
    */

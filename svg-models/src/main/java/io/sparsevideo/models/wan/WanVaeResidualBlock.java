@@ -13,7 +13,7 @@ final class WanVaeResidualBlock implements WanVaeLayer {
   private final WanVaeCausalConv conv1; // C to O
   private final NDArray norm2; // (O)
   private final WanVaeCausalConv conv2; // O to O
-  private final WanVaeCausalConv shortcut; // C to O, null where C = O
+  private final WanVaePointwise shortcut; // C to O, null where C = O
 
   WanVaeResidualBlock(Parameters parameters, TensorOps ops, int in, int out) {
     this.ops = ops;
@@ -22,22 +22,19 @@ final class WanVaeResidualBlock implements WanVaeLayer {
     norm2 = WanVaeNorm.ofFrames(parameters.sub("norm2"), out);
     conv2 = WanVaeCausalConv.cube(parameters.sub("conv2"), ops, out, out);
     shortcut =
-        in == out
-            ? null
-            : WanVaeCausalConv.pointwise(parameters.sub("conv_shortcut"), ops, in, out);
+        in == out ? null : WanVaePointwise.ofClips(parameters.sub("conv_shortcut"), ops, in, out);
   }
 
   @Override
   public NDArray forward(NDArray x, WanVaeCache cache) {
-    NDArray h = ops.channelNorm(x, norm1, true); // (T, C, Y, X)
-    h = replace(h, conv1.forward(h, cache)); // (T, O, Y, X)
+    NDArray h = ops.channelNorm(x, norm1, true); // (T, Y, X, C)
+    h = replace(h, conv1.forward(h, cache)); // (T, Y, X, O)
     h = replace(h, ops.channelNorm(h, norm2, true));
-    h = replace(h, conv2.forward(h, cache));
     if (shortcut == null) {
-      return h.addi(x);
+      return replace(h, conv2.forward(h, x, cache));
     }
-    try (NDArray straight = shortcut.forward(x, cache)) { // (T, O, Y, X)
-      return h.addi(straight);
+    try (NDArray straight = shortcut.forward(x)) { // (T, Y, X, O)
+      return replace(h, conv2.forward(h, straight, cache));
     }
   }
 }

@@ -10,14 +10,15 @@ import io.sparsevideo.tensor.TensorOps;
  */
 final class WanVaeUpsample implements WanVaeLayer {
   private final TensorOps ops;
-  private final NDArray weight; // (C/2, C, 3, 3)
+  private final NDArray weight; // (C/2, 3, 3, C)
   private final NDArray bias; // (C/2)
   private final WanVaeCausalConv timeConv; // C to 2C, null where the frames stay
 
   WanVaeUpsample(Parameters parameters, TensorOps ops, int channels, boolean temporal) {
     this.ops = ops;
-    weight = parameters.get("resample.1.weight", channels / 2, channels, 3, 3);
-    bias = parameters.get("resample.1.bias", channels / 2);
+    Parameters spatial = parameters.sub("resample.1");
+    weight = WanVaeKernel.ofImages(spatial, channels / 2, channels, 3);
+    bias = spatial.get("bias", channels / 2);
     timeConv =
         temporal
             ? WanVaeCausalConv.temporal(parameters.sub("time_conv"), ops, channels, 2 * channels, 1)
@@ -31,14 +32,26 @@ final class WanVaeUpsample implements WanVaeLayer {
     if (timeConv == null || cache.isFirstChunk()) {
       return enlarge(x);
     }
-    Shape in = x.getShape();
-    try (NDArray pairs = timeConv.forward(x, cache); // (T, 2C, Y, X)
-        NDArray frames = pairs.reshape(2 * in.get(0), in.get(1), in.get(2), in.get(3))) {
+    try (NDArray pairs = timeConv.forward(x, cache); // (T, Y, X, 2C)
+        NDArray frames = apart(pairs)) {
       return enlarge(frames);
     }
   }
 
-  /** (T, C, Y, X) to (T, C/2, 2Y, 2X). */
+  /**
+   * Makes two frames of each: (T, Y, X, 2C), the earlier one's channels first, to (2T, Y, X, C).
+   */
+  private static NDArray apart(NDArray pairs) {
+    Shape in = pairs.getShape();
+    long pixels = in.get(1) * in.get(2);
+    long channels = in.get(3) / 2;
+    try (NDArray halves = pairs.reshape(in.get(0), pixels, 2, channels);
+        NDArray turned = halves.transpose(0, 2, 1, 3)) {
+      return turned.reshape(2 * in.get(0), in.get(1), in.get(2), channels);
+    }
+  }
+
+  /** (T, Y, X, C) to (T, 2Y, 2X, C/2). */
   private NDArray enlarge(NDArray x) {
     try (NDArray large = ops.upsampleNearest(x)) {
       return ops.conv2d(large, weight, bias, 1, new int[] {1, 1, 1, 1});

@@ -48,7 +48,7 @@ class WanVaeResamplingTest {
   void causalConvolutionSeesTwoFramesBack() {
     WanVaeCausalConv conv = WanVaeCausalConv.cube(parameters, ops, C, 3);
     NDArray clip = frames(8);
-    NDArray whole = ops.conv3d(after(2, clip), weight("weight"), weight("bias"), 1, 1);
+    NDArray whole = ops.conv3d(after(2, clip), kernel("weight"), weight("bias"), null, 1, 1);
     assertSame(whole, inChunks(conv, clip, 1, 1, 1, 3, 2));
   }
 
@@ -58,18 +58,20 @@ class WanVaeResamplingTest {
     NDArray clip = frames(5);
     // the convolution in time starts at the second frame, with zeros for its past
     NDArray later = after(2, clip.get("1:"));
-    NDArray pairs = ops.conv3d(later, weight("time_conv.weight"), weight("time_conv.bias"), 1, 0);
-    NDArray doubled = pairs.reshape(8, C, 5, 3); // first half of the channels: the earlier frame
+    NDArray pairs =
+        ops.conv3d(later, kernel("time_conv.weight"), weight("time_conv.bias"), null, 1, 0);
+    // first half of the channels: the earlier frame
+    NDArray doubled = pairs.reshape(4, 5, 3, 2, C).transpose(0, 3, 1, 2, 4).reshape(8, 5, 3, C);
     NDArray sequence = clip.get("0:1").concat(doubled);
     NDArray large = ops.upsampleNearest(sequence);
     NDArray whole =
         ops.conv2d(
             large,
-            weight("resample.1.weight"),
+            kernel("resample.1.weight"),
             weight("resample.1.bias"),
             1,
             new int[] {1, 1, 1, 1});
-    assertEquals(new Shape(9, C / 2, 10, 6), whole.getShape());
+    assertEquals(new Shape(9, 10, 6, C / 2), whole.getShape());
     assertSame(whole, inChunks(upsample, clip, 1, 1, 2, 1));
   }
 
@@ -80,13 +82,14 @@ class WanVaeResamplingTest {
     NDArray small =
         ops.conv2d(
             clip,
-            weight("resample.1.weight"),
+            kernel("resample.1.weight"),
             weight("resample.1.bias"),
             2,
             new int[] {0, 1, 0, 1});
-    NDArray halved = ops.conv3d(small, weight("time_conv.weight"), weight("time_conv.bias"), 2, 0);
+    NDArray halved =
+        ops.conv3d(small, kernel("time_conv.weight"), weight("time_conv.bias"), null, 2, 0);
     NDArray whole = small.get("0:1").concat(halved);
-    assertEquals(new Shape(5, C, 2, 1), whole.getShape());
+    assertEquals(new Shape(5, 2, 1, C), whole.getShape());
     assertSame(whole, inChunks(downsample, clip, 1, 2, 4, 2));
   }
 
@@ -94,9 +97,9 @@ class WanVaeResamplingTest {
   void resamplingOfSpaceAloneKeepsEveryFrame() {
     NDArray clip = frames(5);
     WanVaeUpsample upsample = new WanVaeUpsample(parameters.sub("up"), ops, C, false);
-    assertEquals(new Shape(5, C / 2, 10, 6), inChunks(upsample, clip, 1, 4).getShape());
+    assertEquals(new Shape(5, 10, 6, C / 2), inChunks(upsample, clip, 1, 4).getShape());
     WanVaeDownsample downsample = new WanVaeDownsample(parameters.sub("down"), ops, C, false);
-    assertEquals(new Shape(5, C, 2, 1), inChunks(downsample, clip, 1, 4).getShape());
+    assertEquals(new Shape(5, 2, 1, C), inChunks(downsample, clip, 1, 4).getShape());
   }
 
   @Test
@@ -116,7 +119,7 @@ class WanVaeResamplingTest {
   }
 
   private NDArray frames(int count) {
-    return manager.randomNormal(new Shape(count, C, 5, 3));
+    return manager.randomNormal(new Shape(count, 5, 3, C));
   }
 
   private NDArray after(int zeros, NDArray clip) {
@@ -125,6 +128,14 @@ class WanVaeResamplingTest {
 
   private NDArray weight(String name) {
     return parameters.weights.get(name);
+  }
+
+  /** A weight as checkpoints store it, (O, C, …), as convolutions take it: (O, …, C). */
+  private NDArray kernel(String name) {
+    NDArray stored = weight(name);
+    return stored.getShape().dimension() == 5
+        ? stored.transpose(0, 2, 3, 4, 1)
+        : stored.transpose(0, 2, 3, 1);
   }
 
   private NDArray inChunks(WanVaeLayer layer, NDArray clip, int... sizes) {
@@ -152,7 +163,9 @@ class WanVaeResamplingTest {
 
     @Override
     public NDArray get(String name, long... shape) {
-      return weights.computeIfAbsent(name, key -> manager.randomNormal(new Shape(shape)));
+      return weights
+          .computeIfAbsent(name, key -> manager.randomNormal(new Shape(shape)))
+          .duplicate(); // a layer may lay it out anew and close it
     }
 
     @Override

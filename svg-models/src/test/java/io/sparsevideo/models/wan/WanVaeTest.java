@@ -108,9 +108,9 @@ class WanVaeTest {
         });
     assertEquals(List.of(0, 1, 2, 3), progress);
     assertEquals(
-        List.of(new Shape(1, 3, 40, 24), new Shape(4, 3, 40, 24), new Shape(4, 3, 40, 24)),
+        List.of(new Shape(1, 40, 24, 3), new Shape(4, 40, 24, 3), new Shape(4, 40, 24, 3)),
         chunks.stream().map(NDArray::getShape).toList());
-    assertClose(whole, NDArrays.concat(chunks).transpose(1, 0, 2, 3), 1e-6);
+    assertClose(whole, NDArrays.concat(chunks).transpose(3, 0, 1, 2), 1e-6);
   }
 
   @Test
