@@ -65,6 +65,7 @@ public final class Main implements Callable<Integer> {
           InputBenchmarks.Unpatchify.class,
           InputBenchmarks.TimestepEmbedding.class,
           LinearBenchmark.class,
+          SoftmaxBenchmark.class,
           AttentionBenchmarks.Dense.class,
           AttentionBenchmarks.Band.class,
           AttentionBenchmarks.Blocks.class,
