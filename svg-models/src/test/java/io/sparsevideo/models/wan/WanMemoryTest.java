@@ -88,8 +88,7 @@ class WanMemoryTest {
           case SVG2 -> AttentionMode.svg2();
         };
     GenerationSettings settings = settings(mode);
-    GenerationProgress progress =
-        new GenerationProgress(ProgressListener.NONE, new Cancellation());
+    GenerationProgress progress = new GenerationProgress(ProgressListener.NONE, new Cancellation());
     try (WanPipeline pipeline = new WanPipeline(checkpoint, ops, mode);
         NDManager scope = ops.manager().newSubManager()) {
       WanTransformer model = pipeline.transformer(progress);
@@ -115,8 +114,7 @@ class WanMemoryTest {
     try (Loaded<WanVae> vae = checkpoint.loadVae(ops, () -> {});
         NDManager scope = ops.manager().newSubManager()) {
       long weights = ops.manager().statistics().liveBytes();
-      NDArray latents =
-          scope.ones(WanRequests.latentShape(checkpoint, settings), DataType.FLOAT32);
+      NDArray latents = scope.ones(WanRequests.latentShape(checkpoint, settings), DataType.FLOAT32);
       vae.model().decode(latents, done -> {}, frames -> {});
       WanMemory memory = WanMemory.of(checkpoint, settings, mode, ops.computeType());
       assertClose(peak() - weights, memory.decoding());
