@@ -533,9 +533,11 @@ SVG_API int32_t svg_patchify(const svg_patchify_params* params, svg_stream strea
  *   out[t][y][x][o] = bias[o] + residual[t][y][x][o] + the sum over dt, dy, dx and c of weight[o][dt][dy][dx][c]
  *     * clip[t * frame_stride + dt][y * stride + dy - pad_top][x * stride + dx - pad_left][c]
  * summed in fp32 and rounded once. The clip is the frames of earlier, then those of x, so that a causal convolution
- * need not copy them together; what lies outside of a frame is zero, and no frames are added. All sizes of out round
- * down: (earlier_frames + frames - kernel_frames) / frame_stride + 1 frames of
- * (height + pad_top + pad_bottom - kernel_height) / stride + 1 rows, and columns likewise.
+ * need not copy them together; what lies outside of a frame is zero, and no frames are added. With repeat above 1,
+ * every pixel of the clip stands for repeat x repeat equal ones (nearest upsampling); weights that meet the same pixel
+ * may then be added first and rounded to dtype. All sizes of out round down: (earlier_frames + frames - kernel_frames)
+ * / frame_stride + 1 frames of (height * repeat + pad_top + pad_bottom - kernel_height) / stride + 1 rows, and columns
+ * likewise.
  */
 typedef struct svg_convolution_params {
   uint32_t struct_size;
@@ -546,6 +548,7 @@ typedef struct svg_convolution_params {
   int32_t kernel_frames, kernel_height, kernel_width;
   int32_t frame_stride;
   int32_t stride;                                   /* of rows and columns */
+  int32_t repeat;                                   /* of rows and columns; 1 for a clip as it is */
   int32_t pad_top, pad_bottom, pad_left, pad_right; /* 0 to 65535 each */
   const void* earlier;  /* (earlier_frames, height, width, channels); ignored without such frames */
   const void* x;        /* (frames, height, width, channels) */

@@ -267,7 +267,7 @@ class FunctionTimer : Timer {
   /// The convolutions of the Wan VAE's decoder at 720 x 1280, for all chunks but the first.
   void convolution() {
     struct Shape {
-      int frames, earlier, height, width, channels, outputs, kernel_frames, kernel;
+      int frames, earlier, height, width, channels, outputs, kernel_frames, kernel, repeat = 1;
     };
     for (const Shape& s : {Shape{4, 2, 720, 1280, 96, 96, 3, 3},
                            {4, 2, 360, 640, 192, 192, 3, 3},
@@ -279,17 +279,21 @@ class FunctionTimer : Timer {
                            {4, 0, 720, 1280, 192, 96, 1, 3},
                            {4, 0, 360, 640, 384, 192, 1, 3},
                            {2, 0, 180, 320, 384, 192, 1, 3},
+                           {4, 0, 360, 640, 192, 96, 1, 3, 2},
+                           {4, 0, 180, 320, 384, 192, 1, 3, 2},
+                           {2, 0, 90, 160, 384, 192, 1, 3, 2},
                            {2, 2, 180, 320, 384, 768, 3, 1},
                            {1, 2, 90, 160, 384, 768, 3, 1},
                            {2, 0, 180, 320, 192, 384, 1, 1}}) {
-      const std::string name = text("convolution %d+%dx%dx%d, %d to %d, %dx%dx%d", s.earlier, s.frames, s.height,
-                                    s.width, s.channels, s.outputs, s.kernel_frames, s.kernel, s.kernel);
+      const std::string name =
+          text("convolution %d+%dx%dx%d, %d to %d, %dx%dx%d%s", s.earlier, s.frames, s.height, s.width, s.channels,
+               s.outputs, s.kernel_frames, s.kernel, s.kernel, s.repeat > 1 ? ", doubled" : "");
       if (!wanted(name)) continue;
       const int64_t pixels = int64_t(s.height) * s.width, taps = s.kernel_frames * s.kernel * s.kernel;
       const int out_frames = s.frames + s.earlier - s.kernel_frames + 1;
       Device<__nv_bfloat16> x(s.frames * pixels * s.channels, 5), earlier((s.earlier + 1) * pixels * s.channels, 6);
       Device<__nv_bfloat16> weight(s.outputs * taps * s.channels, 7), bias(s.outputs, 8);
-      Device<__nv_bfloat16> out(out_frames * pixels * s.outputs);
+      Device<__nv_bfloat16> out(out_frames * pixels * s.repeat * s.repeat * s.outputs);
       svg_convolution_params p{};
       p.struct_size = sizeof p;
       p.dtype = SVG_BF16;
@@ -302,6 +306,7 @@ class FunctionTimer : Timer {
       p.kernel_frames = s.kernel_frames;
       p.kernel_height = p.kernel_width = s.kernel;
       p.frame_stride = p.stride = 1;
+      p.repeat = s.repeat;
       p.pad_top = p.pad_bottom = p.pad_left = p.pad_right = s.kernel / 2;
       p.earlier = earlier.data;
       p.x = x.data;
@@ -310,7 +315,7 @@ class FunctionTimer : Timer {
       p.out = out.data;
       const double ms = median(10, [&] { run("svg_convolution", p); });
       std::printf("%-58s %9.3f ms %8.0f TFLOP/s\n", name.c_str(), ms,
-                  2.0 * out_frames * pixels * s.outputs * taps * s.channels / ms * 1e-9);
+                  2.0 * out_frames * pixels * s.repeat * s.repeat * s.outputs * taps * s.channels / ms * 1e-9);
     }
   }
 

@@ -18,7 +18,7 @@ struct Convolution {
   int dtype;
   int frames, earlier_frames, height, width, channels;
   int kernel_frames, kernel_height, kernel_width;
-  int frame_stride, stride, pad_top, pad_left;
+  int frame_stride, stride, repeat, pad_top, pad_left, pad_bottom, pad_right;
   int out_frames, out_height, out_width, out_channels;
   int taps, terms;  // of a sum: terms = taps * channels
   const void *earlier, *x, *weight, *bias, *residual;
@@ -28,9 +28,10 @@ struct Convolution {
   explicit Convolution(const svg_convolution_params& p)
       : dtype(p.dtype), frames(p.frames), earlier_frames(p.earlier_frames), height(p.height), width(p.width),
         channels(p.channels), kernel_frames(p.kernel_frames), kernel_height(p.kernel_height),
-        kernel_width(p.kernel_width), frame_stride(p.frame_stride), stride(p.stride), pad_top(p.pad_top),
-        pad_left(p.pad_left), out_channels(p.out_channels), earlier(p.earlier), x(p.x), weight(p.weight), bias(p.bias),
-        residual(p.residual), out(p.out) {
+        kernel_width(p.kernel_width), frame_stride(p.frame_stride), stride(p.stride), repeat(p.repeat),
+        pad_top(p.pad_top), pad_left(p.pad_left), pad_bottom(p.pad_bottom), pad_right(p.pad_right),
+        out_channels(p.out_channels), earlier(p.earlier), x(p.x), weight(p.weight), bias(p.bias), residual(p.residual),
+        out(p.out) {
     in_range("dtype", dtype, SVG_F32, SVG_BF16);
     in_range("frames", frames, 1, kMost);
     in_range("height", height, 1, kMost);
@@ -43,13 +44,14 @@ struct Convolution {
     in_range("kernel_width", kernel_width, 1, kMost);
     in_range("frame_stride", frame_stride, 1, kMost);
     in_range("stride", stride, 1, kMost);
+    in_range("repeat", repeat, 1, kMost / (height > width ? height : width));
     in_range("pad_top", pad_top, 0, 65535);
-    in_range("pad_bottom", p.pad_bottom, 0, 65535);
+    in_range("pad_bottom", pad_bottom, 0, 65535);
     in_range("pad_left", pad_left, 0, 65535);
-    in_range("pad_right", p.pad_right, 0, 65535);
+    in_range("pad_right", pad_right, 0, 65535);
     out_frames = steps("frames with earlier_frames", frames + earlier_frames, kernel_frames, frame_stride);
-    out_height = steps("height with padding", height + pad_top + p.pad_bottom, kernel_height, stride);
-    out_width = steps("width with padding", width + pad_left + p.pad_right, kernel_width, stride);
+    out_height = steps("height with padding", height * repeat + pad_top + pad_bottom, kernel_height, stride);
+    out_width = steps("width with padding", width * repeat + pad_left + pad_right, kernel_width, stride);
     product("the pixels of the clip", {frames + earlier_frames, height, width});
     product("the pixels of out", {out_frames, out_height, out_width});
     taps = product("the taps of the kernel", {kernel_frames, kernel_height, kernel_width});

@@ -35,11 +35,14 @@ struct Place {
 template <class T>
 __device__ inline const T* seen(const Convolution& c, const Place& place, int dt, int dy, int dx) {
   const int frame = place.frame + dt, row = place.row + dy, column = place.column + dx;
-  if (!place.there || unsigned(row) >= unsigned(c.height) || unsigned(column) >= unsigned(c.width)) return nullptr;
+  if (!place.there || unsigned(row) >= unsigned(c.height * c.repeat) ||
+      unsigned(column) >= unsigned(c.width * c.repeat)) {
+    return nullptr;
+  }
   const bool early = frame < c.earlier_frames;
   const T* const clip = static_cast<const T*>(early ? c.earlier : c.x);
   const int in_clip = early ? frame : frame - c.earlier_frames;
-  return clip + ((int64_t(in_clip) * c.height + row) * c.width + column) * c.channels;
+  return clip + ((int64_t(in_clip) * c.height + row / c.repeat) * c.width + column / c.repeat) * c.channels;
 }
 
 /// A walk over the taps, and over the channels of each in steps.

@@ -9,6 +9,8 @@
 // Arithmetic: 2 * terms per output. From L2, for 9 taps: with 192 channels, tiles of 256 pixels, 216 operations a byte;
 // with 96 channels, tiles of 512 pixels, 300. Shared memory: a product of 64 pixels reads 2 KB of them and 32 bytes a
 // channel for each 16 terms: with 192 channels two thirds of the tensor cores' time, with 96 five sixths.
+#include <algorithm>
+
 #include "async.cuh"
 #include "convolution.h"
 #include "mma.cuh"
@@ -44,10 +46,18 @@ struct Layout {
     fits = box_width <= 256 && box_height <= 256;  // what the engine takes
     if (!fits) return;
     box_bytes = (box_width * box_height * pixel_bytes + 1023) / 1024 * 1024;
-    const int room = kShared - kExtra;
-    weight_stages = (room - pixel_stages * box_bytes) / weight_bytes;
-    fits = room > pixel_stages * box_bytes && weight_stages >= 3;
-    if (weight_stages > kMaxStages) weight_stages = kMaxStages;
+    const auto weights_beside = [&](int boxes) {
+      const int room = kShared - kExtra - boxes * box_bytes;
+      return room < 0 ? 0 : std::min(room / weight_bytes, kMaxStages);
+    };
+    // A box lasts for all spatial taps; with few of them more boxes than two have to be on their way.
+    const int taps = c.kernel_height * c.kernel_width;
+    while (pixel_stages < kMaxStages &&
+           weights_beside(pixel_stages + 1) >= std::min((pixel_stages + 1) * taps, kMaxStages)) {
+      pixel_stages++;
+    }
+    weight_stages = weights_beside(pixel_stages);
+    fits = weight_stages >= 3;
   }
   int64_t tiles(const Convolution& c) const {
     return ceil_div(c.out_width, 8 * across) * ceil_div(c.out_height, 8 * down);
@@ -72,8 +82,9 @@ Layout best_layout(const Convolution& c) {
 
 struct Operands {
   CUtensorMap earlier, x;  // (C, X, Y, T) in boxes of a slice of a layout's pixels
-  CUtensorMap weight;      // (C, taps, O) in boxes of a slice of one tap's outputs
-  Convolution c;
+  CUtensorMap weight;      // (C, taps, O of every phase) in boxes of a slice of one tap's outputs
+  Convolution c;           // of a phase
+  int phases;              // in rows and in columns: output pixels that are apart are one convolution, see fold()
   Layout layout;
   int tiles_across, tiles_down, output_tiles, tiles;
   bool whole;  // rows of out and residual are made of 16-byte pieces
@@ -94,15 +105,20 @@ struct Slots {
   }
 };
 
-/// The first output of a tile.
+/// The first output of a tile, in the pixels of its phase.
 struct Corner {
-  int output, column, row, frame;
+  int output, phase_row, phase_column, column, row, frame;
 
   template <class Tile>
   static __device__ Corner of(const Operands& p, int tile) {
-    const int place = tile / p.output_tiles, line = place / p.tiles_across;
-    return {tile % p.output_tiles * Tile::kOutputs, place % p.tiles_across * (8 * p.layout.across),
-            line % p.tiles_down * (8 * p.layout.down), line / p.tiles_down};
+    const int part = tile / p.output_tiles, line = part / p.phases, place = line / p.phases;
+    const int tile_row = place / p.tiles_across;
+    return {tile % p.output_tiles * Tile::kOutputs,
+            line % p.phases,
+            part % p.phases,
+            place % p.tiles_across * (8 * p.layout.across),
+            tile_row % p.tiles_down * (8 * p.layout.down),
+            tile_row / p.tiles_down};
   }
 };
 
@@ -119,8 +135,9 @@ __device__ inline void bring_pixels(const Operands& p, char* boxes, Barriers& ba
       for (int channel = 0; channel < p.c.channels; channel += Tile::kSlice, slot.next()) {
         barriers.pixels_free[slot.stage].wait(slot.parity);
         barriers.pixels_full[slot.stage].arrive_expecting(bytes);
-        copy_box(boxes + slot.stage * p.layout.box_bytes, clip, channel, corner.column - p.c.pad_left,
-                 corner.row - p.c.pad_top, in_clip, barriers.pixels_full[slot.stage]);
+        copy_box(boxes + slot.stage * p.layout.box_bytes, clip, channel,
+                 corner.column + corner.phase_column - p.c.pad_left, corner.row + corner.phase_row - p.c.pad_top,
+                 in_clip, barriers.pixels_full[slot.stage]);
       }
     }
   }
@@ -131,7 +148,8 @@ __device__ inline void bring_weights(const Operands& p, char* weights, Barriers&
   Slots slot(p.layout.weight_stages, 1);
   const int taps = p.c.kernel_height * p.c.kernel_width;
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
-    const int output = Corner::of<Tile>(p, tile).output;
+    const Corner corner = Corner::of<Tile>(p, tile);
+    const int output = (corner.phase_row * p.phases + corner.phase_column) * p.c.out_channels + corner.output;
     for (int first = 0; first < p.c.taps; first += taps) {
       for (int channel = 0; channel < p.c.channels; channel += Tile::kSlice) {
         for (int tap = first; tap < first + taps; tap++, slot.next()) {
@@ -230,15 +248,12 @@ __device__ inline void multiply(const Operands& p, const char* boxes, const char
   const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   const Layout& layout = p.layout;
   const uint32_t line_bytes = layout.box_width * Tile::kPixelBytes;
-  int column[kBlocks], row[kBlocks];  // of this group's squares in the tile
-  uint32_t offset[kBlocks];           // and where in a box they begin
+  // Where this group's squares begin in the tile.
+  const auto column = [&](int b) { return (group * kBlocks + b) % layout.across * 8; };
+  const auto row = [&](int b) { return (group * kBlocks + b) / layout.across * 8; };
+  uint32_t offset[kBlocks];  // and in a box
 #pragma unroll
-  for (int b = 0; b < kBlocks; b++) {
-    const int square = group * kBlocks + b;
-    column[b] = square % layout.across * 8;
-    row[b] = square / layout.across * 8;
-    offset[b] = row[b] * line_bytes + column[b] * Tile::kPixelBytes;
-  }
+  for (int b = 0; b < kBlocks; b++) offset[b] = row(b) * line_bytes + column(b) * Tile::kPixelBytes;
   Slots pixel_slot(layout.pixel_stages, 0), weight_slot(layout.weight_stages, 0);
   const int rounds = p.c.kernel_frames * ((p.c.channels + Tile::kSlice - 1) / Tile::kSlice);
   float sums[kBlocks][kOutputs / 2];
@@ -286,8 +301,9 @@ __device__ inline void multiply(const Operands& p, const char* boxes, const char
     for (int b = 0; b < kBlocks; b++) {
 #pragma unroll
       for (int half = 0; half < 2; half++) {
-        const int x = corner.column + column[b] + lane / 4, y = corner.row + row[b] + warp * 2 + half;
-        const int64_t pixel = (int64_t(corner.frame) * p.c.out_height + y) * p.c.out_width + x;
+        const int x = corner.column + column(b) + lane / 4, y = corner.row + row(b) + warp * 2 + half;
+        const int64_t line = (int64_t(corner.frame) * p.c.out_height + y) * p.phases + corner.phase_row;
+        const int64_t pixel = (line * p.c.out_width + x) * p.phases + corner.phase_column;
         write_pixel<T>(p, sums[b], half, pixel, x < p.c.out_width && y < p.c.out_height, corner.output);
       }
     }
@@ -328,11 +344,64 @@ __global__ void __launch_bounds__(kThreads, 1) convolve(const __grid_constant__ 
 
 #endif
 
+/// The weights of a doubled clip's phases: of 3 x 3 taps those that meet the same pixel are added, which leaves 2 x 2.
+/// An output in an even line sees the line before its own in the first tap and its own in the others, one in an odd
+/// line its own in two taps and the next in the last; columns likewise.
+template <class T>
+__global__ void fold(const T* weight, T* folded, int outputs, int frames, int channels) {
+  const int64_t kernel = int64_t(frames) * 9 * channels;
+  for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < int64_t(outputs) * frames * 16 * channels;
+       i += int64_t(gridDim.x) * blockDim.x) {
+    // (phase row, phase column, output, frame, tap row, tap column, channel)
+    const int channel = int(i % channels), tap = int(i / channels % 4), frame = int(i / channels / 4 % frames);
+    const int output = int(i / channels / 4 / frames % outputs), phase = int(i / channels / 4 / frames / outputs);
+    float sum = 0;
+    for (int dy = 0; dy < 3; dy++) {
+      for (int dx = 0; dx < 3; dx++) {
+        const int row = phase / 2, column = phase % 2;
+        if ((row + dy + 1) / 2 - row != tap / 2 || (column + dx + 1) / 2 - column != tap % 2) continue;
+        sum += to_float(weight[output * kernel + ((frame * 3 + dy) * 3 + dx) * channels + channel]);
+      }
+    }
+    folded[i] = from_float<T>(sum);
+  }
+}
+
+/// Whether a convolution of a doubled clip becomes four of the clip as it is, one for each of 2 x 2 output pixels.
+bool folds(const Convolution& c) {
+  return c.repeat == 2 && c.kernel_height == 3 && c.kernel_width == 3 && c.pad_top == 1 && c.pad_bottom == 1 &&
+         c.pad_left == 1 && c.pad_right == 1;
+}
+
+/// What one of the four is.
+Convolution phase_of(Convolution c) {
+  c.repeat = 1;
+  c.kernel_height = c.kernel_width = 2;
+  c.taps = c.kernel_frames * 4;
+  c.terms = c.taps * c.channels;
+  c.out_height = c.height;
+  c.out_width = c.width;
+  return c;
+}
+
 template <class T, class Tile>
-void launch_tile(const Convolution& c, const Device& device, cudaStream_t stream) {
+void launch_tile(Convolution c, const Device& device, cudaStream_t stream) {
+  Workspace workspace(stream);
+  int phases = 1;
+  if (folds(c)) {
+    T* folded;
+    const int64_t count = int64_t(c.out_channels) * c.kernel_frames * 16 * c.channels;
+    workspace.add(folded, count);
+    workspace.allocate();
+    launch("adding weights of a doubled clip", fold<T>, unsigned(std::min(ceil_div(count, 256), int64_t(1) << 16)), 256,
+           0, stream, static_cast<const T*>(c.weight), folded, c.out_channels, c.kernel_frames, c.channels);
+    c = phase_of(c);
+    c.weight = folded;
+    phases = 2;
+  }
   const Layout layout = best_layout<Tile>(c);
   const int output_tiles = int(ceil_div(c.out_channels, Tile::kOutputs));
-  const int64_t tiles = layout.tiles(c) * c.out_frames * output_tiles;
+  const int64_t tiles = layout.tiles(c) * c.out_frames * output_tiles * phases * phases;
   if (tiles > INT32_MAX / 2) {
     unsupported("%d pixels of %d channels are %lld tiles, the CUDA library has at most %d for one call", c.out_pixels(),
                 c.out_channels, (long long)tiles, INT32_MAX / 2);
@@ -344,15 +413,16 @@ void launch_tile(const Convolution& c, const Device& device, cudaStream_t stream
         {pixel, line, frame}, {Tile::kSlice, cuuint32_t(layout.box_width), cuuint32_t(layout.box_height), 1});
   };
   const CUtensorMap x = clip(c.x, c.frames);
-  const CUtensorMap weight =
-      tensor_map<3>(c.weight, c.dtype, {cuuint64_t(c.channels), cuuint64_t(c.taps), cuuint64_t(c.out_channels)},
-                    {cuuint64_t(c.channels) * 2, cuuint64_t(c.terms) * 2}, {Tile::kSlice, 1, Tile::kOutputs});
+  const CUtensorMap weight = tensor_map<3>(
+      c.weight, c.dtype, {cuuint64_t(c.channels), cuuint64_t(c.taps), cuuint64_t(c.out_channels) * phases * phases},
+      {cuuint64_t(c.channels) * 2, cuuint64_t(c.terms) * 2}, {Tile::kSlice, 1, Tile::kOutputs});
   const auto aligned_to = [](const void* array, int bytes) { return reinterpret_cast<uintptr_t>(array) % bytes == 0; };
   const Operands operands{
       c.earlier_frames > 0 ? clip(c.earlier, c.earlier_frames) : x,
       x,
       weight,
       c,
+      phases,
       layout,
       int(ceil_div(c.out_width, 8 * layout.across)),
       int(ceil_div(c.out_height, 8 * layout.down)),
@@ -376,9 +446,9 @@ auto with_tile(const Convolution& c, Body body) {
 
 bool suits_wgmma(const Convolution& c) {
   const auto aligned = [](const void* array) { return reinterpret_cast<uintptr_t>(array) % 16 == 0; };
-  return c.dtype != SVG_F32 && c.channels % 8 == 0 && c.stride == 1 && aligned(c.x) && aligned(c.weight) &&
-         (c.earlier_frames == 0 || aligned(c.earlier)) &&
-         with_tile(c, [&](auto tile) { return best_layout<decltype(tile)>(c).fits; });
+  return c.dtype != SVG_F32 && c.channels % 8 == 0 && c.stride == 1 && (c.repeat == 1 || folds(c)) && aligned(c.x) &&
+         aligned(c.weight) && (c.earlier_frames == 0 || aligned(c.earlier)) &&
+         with_tile(c, [&](auto tile) { return best_layout<decltype(tile)>(folds(c) ? phase_of(c) : c).fits; });
 }
 
 void convolution_wgmma(const Convolution& c, const Device& device, cudaStream_t stream) {

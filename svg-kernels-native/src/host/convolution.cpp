@@ -32,10 +32,11 @@ void gather(const Convolution& c, const Tensor& earlier, const Tensor& x, int t,
     for (int dy = 0; dy < c.kernel_height; dy++) {
       for (int dx = 0; dx < c.kernel_width; dx++, to += c.channels) {
         const int64_t row = int64_t(y) * c.stride + dy - c.pad_top, at = int64_t(column) * c.stride + dx - c.pad_left;
-        if (row < 0 || row >= c.height || at < 0 || at >= c.width) {
+        if (row < 0 || row >= c.height * c.repeat || at < 0 || at >= c.width * c.repeat) {
           std::fill(to, to + c.channels, 0.0f);
         } else {
-          from.read_row(0, int((in_tensor * int64_t(c.height) + row) * c.width + at), to);
+          const int64_t line = in_tensor * int64_t(c.height) + row / c.repeat;
+          from.read_row(0, int(line * c.width + at / c.repeat), to);
         }
       }
     }

@@ -102,7 +102,7 @@ final class DjlConvolutions {
     }
   }
 
-  /** See {@link TensorOps#upsampleNearest}. */
+  /** Doubles both spatial sizes by repeating pixels: (T, Y, X, C) to (T, 2Y, 2X, C). */
   static NDArray upsampleNearest(NDArray x) {
     long[] doubled = {2 * x.getShape().get(1), 2 * x.getShape().get(2)};
     try (NDArray images = channelsFirst(x);

@@ -267,8 +267,10 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
-  public NDArray upsampleNearest(NDArray x) {
-    return DjlConvolutions.upsampleNearest(x);
+  public NDArray upsampleConv2d(NDArray x, NDArray weight, NDArray bias, int[] padding) {
+    try (NDArray large = DjlConvolutions.upsampleNearest(x)) {
+      return DjlConvolutions.conv2d(large, weight, bias, 1, padding);
+    }
   }
 
   @Override

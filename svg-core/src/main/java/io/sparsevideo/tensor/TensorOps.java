@@ -169,8 +169,16 @@ public interface TensorOps extends AutoCloseable {
    */
   NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu);
 
-  /** Doubles both spatial sizes by repeating pixels: (T, Y, X, C) to (T, 2Y, 2X, C). */
-  NDArray upsampleNearest(NDArray x);
+  /**
+   * Doubles both spatial sizes by repeating pixels, then convolves every frame with stride 1.
+   *
+   * @param x (T, Y, X, C)
+   * @param weight (O, ky, kx, C)
+   * @param bias (O), or null
+   * @param padding zeros at {top, bottom, left, right} of the doubled frames
+   * @return (T, Y', X', O)
+   */
+  NDArray upsampleConv2d(NDArray x, NDArray weight, NDArray bias, int[] padding);
 
   /**
    * Colours as bytes: −1 to 1 becomes 0 to 255, rounded half up; values beyond are clipped.

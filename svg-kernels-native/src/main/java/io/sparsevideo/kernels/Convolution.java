@@ -14,6 +14,8 @@ package io.sparsevideo.kernels;
  * @param kernelFrames taps in time; 1 for a convolution of every frame by itself
  * @param frameStride stride in time
  * @param stride stride in height and in width
+ * @param repeat how often every pixel comes in height and in width, before anything else (nearest
+ *     upsampling); 1 for a clip as it is
  * @param padTop lines of zeros above a frame; the other sides likewise
  */
 public record Convolution(
@@ -28,6 +30,7 @@ public record Convolution(
     int kernelWidth,
     int frameStride,
     int stride,
+    int repeat,
     int padTop,
     int padBottom,
     int padLeft,
@@ -49,13 +52,14 @@ public record Convolution(
     atLeast("kernelWidth", kernelWidth, 1);
     atLeast("frameStride", frameStride, 1);
     atLeast("stride", stride, 1);
+    atLeast("repeat", repeat, 1);
     atLeast("padTop", padTop, 0);
     atLeast("padBottom", padBottom, 0);
     atLeast("padLeft", padLeft, 0);
     atLeast("padRight", padRight, 0);
     fits("frames", (long) earlierFrames + frames, kernelFrames);
-    fits("height", (long) height + padTop + padBottom, kernelHeight);
-    fits("width", (long) width + padLeft + padRight, kernelWidth);
+    fits("height", (long) height * repeat + padTop + padBottom, kernelHeight);
+    fits("width", (long) width * repeat + padLeft + padRight, kernelWidth);
   }
 
   /** The number of frames of the result. */
@@ -64,11 +68,11 @@ public record Convolution(
   }
 
   public int outHeight() {
-    return steps((long) height + padTop + padBottom, kernelHeight, stride);
+    return steps((long) height * repeat + padTop + padBottom, kernelHeight, stride);
   }
 
   public int outWidth() {
-    return steps((long) width + padLeft + padRight, kernelWidth, stride);
+    return steps((long) width * repeat + padLeft + padRight, kernelWidth, stride);
   }
 
   private static int steps(long size, int kernel, int stride) {

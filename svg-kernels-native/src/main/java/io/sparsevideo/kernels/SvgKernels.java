@@ -110,6 +110,28 @@ public final class SvgKernels {
         library, (function, params) -> library.bindings().call(function, params, stream));
   }
 
+  /** Is there when kernels are called, to measure them for example. */
+  @FunctionalInterface
+  public interface CallObserver {
+    /**
+     * @param function the C function, {@code svg_kmeans} for example
+     * @param call calls it; to be run once
+     */
+    void observe(String function, Runnable call);
+  }
+
+  /** The same kernels on the same stream, with an observer of every call. */
+  public SvgKernels observedBy(CallObserver observer) {
+    Objects.requireNonNull(observer, "observer");
+    return new SvgKernels(
+        library,
+        (function, params) -> {
+          int[] status = new int[1];
+          observer.observe(function.symbol(), () -> status[0] = launcher.launch(function, params));
+          return status[0];
+        });
+  }
+
   public KernelLibrary library() {
     return library;
   }
@@ -1150,7 +1172,8 @@ public final class SvgKernels {
 
   /**
    * Convolution of a clip with its channels last, in three dimensions or of every frame, plus what
-   * is given of bias and residual. Sums are in 32 bits and rounded once.
+   * is given of bias and residual. Sums are in 32 bits and rounded once; weights that meet the same
+   * of repeated pixels may be added and rounded before.
    *
    * @param sizes of everything
    * @param type of all arrays
@@ -1212,6 +1235,7 @@ public final class SvgKernels {
       svg_convolution_params.kernel_width(p, sizes.kernelWidth());
       svg_convolution_params.frame_stride(p, sizes.frameStride());
       svg_convolution_params.stride(p, sizes.stride());
+      svg_convolution_params.repeat(p, sizes.repeat());
       svg_convolution_params.pad_top(p, sizes.padTop());
       svg_convolution_params.pad_bottom(p, sizes.padBottom());
       svg_convolution_params.pad_left(p, sizes.padLeft());

@@ -27,13 +27,16 @@ class ConvolutionTest {
 
   @ParameterizedTest
   @CsvSource({
-    // frames, earlier frames, height, width, channels, out channels, kernel, strides, padding
-    "1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, F32",
-    "2, 2, 5, 7, 6, 9, 3, 3, 3, 1, 1, 1, 1, 1, 1, F32",
-    "2, 2, 5, 7, 16, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1, BF16",
-    "3, 1, 4, 3, 8, 5, 3, 1, 1, 2, 1, 0, 0, 0, 0, F16",
-    "2, 0, 6, 9, 3, 4, 1, 3, 3, 1, 2, 0, 1, 0, 1, F32",
-    "4, 3, 7, 8, 5, 2, 3, 4, 2, 3, 3, 2, 0, 1, 3, BF16",
+    // frames, earlier frames, height, width, channels, out channels, kernel, strides, repeat,
+    // padding
+    "1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, F32",
+    "2, 2, 5, 7, 6, 9, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, F32",
+    "2, 2, 5, 7, 16, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, BF16",
+    "3, 1, 4, 3, 8, 5, 3, 1, 1, 2, 1, 1, 0, 0, 0, 0, F16",
+    "2, 0, 6, 9, 3, 4, 1, 3, 3, 1, 2, 1, 0, 1, 0, 1, F32",
+    "4, 3, 7, 8, 5, 2, 3, 4, 2, 3, 3, 1, 2, 0, 1, 3, BF16",
+    "2, 1, 4, 5, 6, 3, 2, 3, 3, 1, 1, 2, 1, 1, 1, 1, BF16",
+    "1, 0, 4, 5, 3, 2, 1, 2, 4, 1, 2, 3, 1, 0, 2, 0, F32",
   })
   void convolution(
       int frames,
@@ -47,6 +50,7 @@ class ConvolutionTest {
       int kernelWidth,
       int frameStride,
       int stride,
+      int repeat,
       int padTop,
       int padBottom,
       int padLeft,
@@ -65,6 +69,7 @@ class ConvolutionTest {
             kernelWidth,
             frameStride,
             stride,
+            repeat,
             padTop,
             padBottom,
             padLeft,
@@ -133,7 +138,7 @@ class ConvolutionTest {
 
   /** A 3 × 3 × 3 kernel from 2 channels to 3. */
   private static Convolution cube(int frames, int earlierFrames, int side) {
-    return new Convolution(frames, earlierFrames, side, side, 2, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1);
+    return new Convolution(frames, earlierFrames, side, side, 2, 3, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1);
   }
 
   private static <T extends Exception> void assertRefused(

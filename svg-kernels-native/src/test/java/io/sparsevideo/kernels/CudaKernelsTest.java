@@ -317,12 +317,14 @@ class CudaKernelsTest {
 
   @ParameterizedTest
   @CsvSource({
-    // frames, earlier frames, height, width, channels, out channels, frames and side of the kernel
-    "2, 2, 9, 17, 96, 96, 3, 3, BF16",
-    "1, 2, 11, 10, 64, 192, 3, 3, F16",
-    "3, 0, 5, 6, 16, 3, 3, 3, BF16",
-    "2, 0, 7, 9, 3, 20, 1, 3, F16",
-    "2, 1, 5, 3, 6, 7, 2, 1, F32",
+    // frames, earlier frames, height, width, channels, out channels, frames and side of the kernel,
+    // repeat
+    "2, 2, 9, 17, 96, 96, 3, 3, 1, BF16",
+    "1, 2, 11, 10, 64, 192, 3, 3, 1, F16",
+    "3, 0, 5, 6, 16, 3, 3, 3, 1, BF16",
+    "2, 0, 7, 9, 3, 20, 1, 3, 1, F16",
+    "2, 1, 5, 3, 6, 7, 2, 1, 1, F32",
+    "1, 0, 5, 9, 20, 7, 1, 3, 2, F16",
   })
   void convolution(
       int frames,
@@ -333,6 +335,7 @@ class CudaKernelsTest {
       int outChannels,
       int kernelFrames,
       int side,
+      int repeat,
       KernelType type) {
     int pad = side / 2;
     Convolution sizes =
@@ -348,6 +351,7 @@ class CudaKernelsTest {
             side,
             1,
             1,
+            repeat,
             pad,
             pad,
             pad,
@@ -359,8 +363,13 @@ class CudaKernelsTest {
         tensor(type, Layout.HEAD_MAJOR, outChannels, kernelFrames * side * side, channels);
     Heads bias = tensor(type, Layout.HEAD_MAJOR, 1, 1, outChannels);
     Heads residual =
-        tensor(type, Layout.HEAD_MAJOR, sizes.outFrames(), height * width, outChannels);
-    Heads out = output(type, sizes.outFrames(), height * width, outChannels);
+        tensor(
+            type,
+            Layout.HEAD_MAJOR,
+            sizes.outFrames(),
+            sizes.outHeight() * sizes.outWidth(),
+            outChannels);
+    Heads out = output(type, sizes.outFrames(), sizes.outHeight() * sizes.outWidth(), outChannels);
     kernels.convolution(
         sizes,
         type,

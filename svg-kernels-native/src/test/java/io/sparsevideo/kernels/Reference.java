@@ -129,7 +129,10 @@ final class Reference {
               for (int dx = 0; dx < c.kernelWidth(); dx++, tap++) {
                 int row = pixel / c.outWidth() * c.stride() + dy - c.padTop();
                 int column = pixel % c.outWidth() * c.stride() + dx - c.padLeft();
-                if (row < 0 || row >= c.height() || column < 0 || column >= c.width()) {
+                if (row < 0
+                    || row >= c.height() * c.repeat()
+                    || column < 0
+                    || column >= c.width() * c.repeat()) {
                   continue;
                 }
                 for (int channel = 0; channel < c.channels(); channel++) {
@@ -138,7 +141,7 @@ final class Reference {
                           * Tensors.get(
                               early ? earlier : x,
                               early ? frame : frame - c.earlierFrames(),
-                              row * c.width() + column,
+                              row / c.repeat() * c.width() + column / c.repeat(),
                               channel);
                 }
               }

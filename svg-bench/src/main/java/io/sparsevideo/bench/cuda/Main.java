@@ -132,6 +132,8 @@ public final class Main implements Callable<Integer> {
   static CommandLine commandLine() {
     return new CommandLine(new Main())
         .addSubcommand(new VaeCommand())
+        .addSubcommand(new StepCommand())
+        .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {
               if (!(e instanceof IOException)) {

@@ -16,7 +16,6 @@ import io.sparsevideo.kernels.KernelType;
 import io.sparsevideo.kernels.RopePairs;
 import io.sparsevideo.kernels.ScoreBias;
 import io.sparsevideo.kernels.SvgKernels;
-import io.sparsevideo.kernels.View;
 import io.sparsevideo.tensor.DjlSettings;
 import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
@@ -45,7 +44,7 @@ public final class CudaTensorOps implements TensorOps {
   static final int FUSED_HEAD_DIM = 128;
 
   /** Memory for scores, where attention is not one kernel. */
-  public static final long SCORE_BYTES = 64L << 20;
+  public static final long SCORE_BYTES = 128L << 20;
 
   /** Rows of scores start at multiples of so many, as matrix products are fastest with. */
   private static final int ROW_ALIGNMENT = 64;
@@ -535,17 +534,34 @@ public final class CudaTensorOps implements TensorOps {
       int timeStride,
       int spatialPadding) {
     int[] padding = {spatialPadding, spatialPadding, spatialPadding, spatialPadding};
-    return convolution("conv3d", x, earlier, weight, bias, residual, timeStride, 1, padding);
+    return convolution("conv3d", x, earlier, weight, bias, residual, timeStride, 1, 1, padding);
   }
 
   @Override
   public NDArray conv2d(NDArray x, NDArray weight, NDArray bias, int stride, int[] padding) {
-    Shape shape = own("conv2d", weight).getShape();
+    return everyFrame("conv2d", x, weight, bias, stride, 1, padding);
+  }
+
+  @Override
+  public NDArray upsampleConv2d(NDArray x, NDArray weight, NDArray bias, int[] padding) {
+    return everyFrame("upsampleConv2d", x, weight, bias, 1, 2, padding);
+  }
+
+  /** By kernels of one frame. */
+  private NDArray everyFrame(
+      String operation,
+      NDArray x,
+      NDArray weight,
+      NDArray bias,
+      int stride,
+      int repeat,
+      int[] padding) {
+    Shape shape = own(operation, weight).getShape();
     require(
-        shape.dimension() == 4, "conv2d", "x (T, Y, X, C) and weight (O, ky, kx, C)", x, weight);
-    Shape clip = new Shape(shape.get(0), 1).addAll(shape.slice(1)); // kernels of one frame
+        shape.dimension() == 4, operation, "x (T, Y, X, C) and weight (O, ky, kx, C)", x, weight);
+    Shape clip = new Shape(shape.get(0), 1).addAll(shape.slice(1));
     try (NDArray kernels = weight.reshape(clip)) {
-      return convolution("conv2d", x, null, kernels, bias, null, 1, stride, padding);
+      return convolution(operation, x, null, kernels, bias, null, 1, stride, repeat, padding);
     }
   }
 
@@ -559,6 +575,7 @@ public final class CudaTensorOps implements TensorOps {
       NDArray residual,
       int timeStride,
       int stride,
+      int repeat,
       int[] padding) {
     CudaNDArray in = own(operation, x);
     CudaNDArray before = earlier == null ? null : own(operation, earlier);
@@ -603,6 +620,7 @@ public final class CudaTensorOps implements TensorOps {
             size(kernel, 3),
             timeStride,
             stride,
+            repeat,
             padding[0],
             padding[1],
             padding[2],
@@ -644,26 +662,6 @@ public final class CudaTensorOps implements TensorOps {
         in,
         in.getShape(),
         out -> kernels().channelNorm(rows(in), rows(out), factor.memory(), type(factor), thenSilu));
-  }
-
-  @Override
-  public NDArray upsampleNearest(NDArray x) {
-    CudaNDArray in = own("upsampleNearest", x);
-    Shape shape = in.getShape();
-    require(shape.dimension() == 4, "upsampleNearest", "x (T, Y, X, C)", x);
-    long width = shape.get(2);
-    long channels = shape.get(3);
-    int bytes = in.getDataType().getNumOfBytes();
-    long[] sizes = {shape.get(0) * shape.get(1), 2, width, 2, channels};
-    long[] repeated = {width * channels, 0, channels, 0, 1};
-    return create(
-        in,
-        new Shape(shape.get(0), 2 * shape.get(1), 2 * width, channels),
-        out ->
-            kernels()
-                .copy(
-                    new View(in.memory(), bytes, sizes, repeated),
-                    new View(out.memory(), bytes, sizes, Shapes.strides(sizes))));
   }
 
   /** Waits for the stream and frees everything. Closing twice does nothing. */

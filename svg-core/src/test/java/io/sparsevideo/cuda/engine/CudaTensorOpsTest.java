@@ -347,6 +347,8 @@ class CudaTensorOpsTest {
       int[] padding = {0, 1, 1, 0};
       assertLikeCpu((o, a) -> o.conv2d(a[0], a[1], a[2], 2, padding), clip.get(), squares, bias);
       assertLikeCpu((o, a) -> o.conv2d(a[0], a[1], null, 1, padding), clip.get(), squares);
+      assertLikeCpu(
+          (o, a) -> o.upsampleConv2d(a[0], a[1], a[2], padding), clip.get(), squares, bias);
     }
   }
 
@@ -357,13 +359,6 @@ class CudaTensorOpsTest {
       NDArray gamma = random(F32, 24);
       assertLikeCpu((o, a) -> o.channelNorm(a[0], a[1], false), clip.get(), gamma);
       assertLikeCpu((o, a) -> o.channelNorm(a[0], a[1], true), clip.get(), gamma);
-    }
-  }
-
-  @Test
-  void upsampleNearest() {
-    for (DataType type : COMPUTED) {
-      assertLikeCpu((o, a) -> o.upsampleNearest(a[0]), random(type, 2, 3, 5, 7));
     }
   }
 
@@ -460,8 +455,10 @@ class CudaTensorOpsTest {
   @Test
   void outOfMemoryLeavesTheBackendUsable() {
     assumeTrue(kind == TestEngine.FAKE, "needs a small device");
-    try (NDArray large = ops.manager().create(new Shape(1, 1 << 13, 1 << 13, 1))) {
-      assertFails(CudaOutOfMemoryException.class, () -> ops.upsampleNearest(large));
+    try (NDArray large = ops.manager().create(new Shape(1, 1 << 13, 1 << 13, 1));
+        NDArray pixel = ops.manager().create(new Shape(1, 1, 1, 1))) {
+      assertFails(
+          CudaOutOfMemoryException.class, () -> ops.upsampleConv2d(large, pixel, null, new int[4]));
     }
     assertLikeCpu((o, a) -> o.silu(a[0]), random(F32, 3, 5));
   }
@@ -496,7 +493,6 @@ class CudaTensorOpsTest {
     assertFails(
         IllegalArgumentException.class, () -> ops.feedForward(x, weight, null, weight, null));
     assertFails(IllegalArgumentException.class, () -> ops.attention(turned, x, x));
-    assertFails(IllegalArgumentException.class, () -> ops.upsampleNearest(x));
     NDArray clip = random(F32, 2, 4, 4, 3);
     NDArray kernels = random(F32, 5, 3, 3, 3);
     NDArray wider = random(F32, 5, 3, 3, 4);

@@ -28,6 +28,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t kernel_width;
  *     int32_t frame_stride;
  *     int32_t stride;
+ *     int32_t repeat;
  *     int32_t pad_top;
  *     int32_t pad_bottom;
  *     int32_t pad_left;
@@ -61,11 +62,11 @@ public class svg_convolution_params {
         svg_kernels_h.C_INT.withName("kernel_width"),
         svg_kernels_h.C_INT.withName("frame_stride"),
         svg_kernels_h.C_INT.withName("stride"),
+        svg_kernels_h.C_INT.withName("repeat"),
         svg_kernels_h.C_INT.withName("pad_top"),
         svg_kernels_h.C_INT.withName("pad_bottom"),
         svg_kernels_h.C_INT.withName("pad_left"),
         svg_kernels_h.C_INT.withName("pad_right"),
-        MemoryLayout.paddingLayout(4),
         svg_kernels_h.C_POINTER.withName("earlier"),
         svg_kernels_h.C_POINTER.withName("x"),
         svg_kernels_h.C_POINTER.withName("weight"),
@@ -651,6 +652,50 @@ public class svg_convolution_params {
      */
     public static void stride(MemorySegment struct, int fieldValue) {
         struct.set(stride$LAYOUT, stride$OFFSET, fieldValue);
+    }
+
+    private static final OfInt repeat$LAYOUT = (OfInt)$LAYOUT.select(groupElement("repeat"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int32_t repeat
+     * }
+     */
+    public static final OfInt repeat$layout() {
+        return repeat$LAYOUT;
+    }
+
+    private static final long repeat$OFFSET = $LAYOUT.byteOffset(groupElement("repeat"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int32_t repeat
+     * }
+     */
+    public static final long repeat$offset() {
+        return repeat$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int32_t repeat
+     * }
+     */
+    public static int repeat(MemorySegment struct) {
+        return struct.get(repeat$LAYOUT, repeat$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int32_t repeat
+     * }
+     */
+    public static void repeat(MemorySegment struct, int fieldValue) {
+        struct.set(repeat$LAYOUT, repeat$OFFSET, fieldValue);
     }
 
     private static final OfInt pad_top$LAYOUT = (OfInt)$LAYOUT.select(groupElement("pad_top"));
