@@ -532,12 +532,12 @@ SVG_API int32_t svg_patchify(const svg_patchify_params* params, svg_stream strea
  * Convolution of a clip with its channels last, in three dimensions or, with kernel_frames 1, of every frame:
  *   out[t][y][x][o] = bias[o] + residual[t][y][x][o] + the sum over dt, dy, dx and c of weight[o][dt][dy][dx][c]
  *     * clip[t * frame_stride + dt][y * stride + dy - pad_top][x * stride + dx - pad_left][c]
- * summed in fp32 and rounded once. The clip is the frames of earlier, then those of x, so that a causal convolution
- * need not copy them together; what lies outside of a frame is zero, and no frames are added. With repeat above 1,
- * every pixel of the clip stands for repeat x repeat equal ones (nearest upsampling); weights that meet the same pixel
- * may then be added first and rounded to dtype. All sizes of out round down: (earlier_frames + frames - kernel_frames)
- * / frame_stride + 1 frames of (height * repeat + pad_top + pad_bottom - kernel_height) / stride + 1 rows, and columns
- * likewise.
+ * summed in fp32 and rounded once; what is too large for fp16 becomes its largest number. The clip is the frames of
+ * earlier, then those of x, so that a causal convolution need not copy them together; what lies outside of a frame is
+ * zero, and no frames are added. With repeat above 1, every pixel of the clip stands for repeat x repeat equal ones
+ * (nearest upsampling); weights that meet the same pixel may then be added first and rounded to dtype. All sizes of out
+ * round down: (earlier_frames + frames - kernel_frames) / frame_stride + 1 frames of (height * repeat + pad_top +
+ * pad_bottom - kernel_height) / stride + 1 rows, and columns likewise.
  */
 typedef struct svg_convolution_params {
   uint32_t struct_size;

@@ -76,13 +76,14 @@ __device__ inline void add_and_store(const Convolution& c, int64_t pixel, int ch
   const int64_t at = pixel * c.out_channels + channel;
   if (c.bias != nullptr) sum += to_float(static_cast<const T*>(c.bias)[channel]);
   if (c.residual != nullptr) sum += to_float(static_cast<const T*>(c.residual)[at]);
-  static_cast<T*>(c.out)[at] = from_float<T>(sum);
+  static_cast<T*>(c.out)[at] = from_float<T>(within<T>(sum));
 }
 
-template <class T, int Outputs, bool Pieces>
-__global__ void __launch_bounds__(kThreads) convolve(const __grid_constant__ Convolution c, int output_tiles) {
-  constexpr int kWarpOutputs = 32, kAcross = Outputs / kWarpOutputs, kWarpPixels = kPixels * kAcross / 8;
-  constexpr int kTiles = kWarpPixels / 16, kColumns = kWarpOutputs / 8;
+/// A warp's part of a tile is WarpOutputs channels of as many pixels as leave none of the block's 8 warps idle.
+template <class T, int Outputs, int WarpOutputs, bool Pieces>
+__global__ void __launch_bounds__(kThreads, 2) convolve(const __grid_constant__ Convolution c, int output_tiles) {
+  constexpr int kAcross = Outputs / WarpOutputs, kWarpPixels = kPixels * kAcross / 8;
+  constexpr int kTiles = kWarpPixels / 16, kColumns = WarpOutputs / 8;
   constexpr int kPixelBytes = kPixels * kRowBytes, kStageBytes = kPixelBytes + Outputs * kRowBytes;
   extern __shared__ char stages[];  // [stage][pixel, then output][kRowBytes]
   const int64_t first_pixel = int64_t(blockIdx.x / output_tiles) * kPixels;
@@ -92,6 +93,7 @@ __global__ void __launch_bounds__(kThreads) convolve(const __grid_constant__ Con
   const Place places[] = {Place(c, first_pixel + thread / kPieces), Place(c, first_pixel + thread / kPieces + kRows)};
   static_assert(kPixels == 2 * kRows, "a thread fetches of two pixels");
 
+  const T* tap_pixels[2] = {};  // what the tap sees, or null
   const auto fetch = [&](int step, const Walk& walk) {
     char* const pixels = stages + step % kStages * kStageBytes + thread * 16;
     char* const weights = pixels + kPixelBytes;
@@ -99,9 +101,9 @@ __global__ void __launch_bounds__(kThreads) convolve(const __grid_constant__ Con
 #pragma unroll
     for (int i = 0; i < 2; i++) {
       if constexpr (Pieces) {
-        const T* const from = seen<T>(c, places[i], walk.dt, walk.dy, walk.dx);
-        const bool there = from != nullptr && channel < c.channels;
-        copy_async_or_zero(shared_address(pixels + i * kThreads * 16), there ? from + channel : c.x, there);
+        if (walk.channel == 0) tap_pixels[i] = seen<T>(c, places[i], walk.dt, walk.dy, walk.dx);
+        const bool there = tap_pixels[i] != nullptr && channel < c.channels;
+        copy_async_or_zero(shared_address(pixels + i * kThreads * 16), there ? tap_pixels[i] + channel : c.x, there);
       } else {
         store_elements<T>(pixels + i * kThreads * 16, c, first, [&](int term) {
           const int tap = term / c.channels, line = tap / c.kernel_width;
@@ -134,7 +136,7 @@ __global__ void __launch_bounds__(kThreads) convolve(const __grid_constant__ Con
     copy_async_commit();
   }
   const int warp = thread / 32, lane = thread % 32;
-  const int warp_pixel = warp / kAcross * kWarpPixels, warp_output = warp % kAcross * kWarpOutputs;
+  const int warp_pixel = warp / kAcross * kWarpPixels, warp_output = warp % kAcross * WarpOutputs;
   float sums[kTiles][kColumns][4] = {};
   for (int step = 0; step < steps; step++) {
     copy_async_wait<kStages - 2>();
@@ -197,7 +199,7 @@ __global__ void __launch_bounds__(kThreads) convolve_floats(const __grid_constan
   }
 }
 
-template <class T, int Outputs, bool Pieces>
+template <class T, int Outputs, int WarpOutputs, bool Pieces>
 void launch_tiles(const Convolution& c, cudaStream_t stream) {
   const int64_t output_tiles = ceil_div(c.out_channels, Outputs),
                 tiles = ceil_div(c.out_pixels(), kPixels) * output_tiles;
@@ -205,8 +207,16 @@ void launch_tiles(const Convolution& c, cudaStream_t stream) {
     unsupported("%d pixels of %d channels are %lld tiles, the CUDA library has at most %d for one call", c.out_pixels(),
                 c.out_channels, (long long)tiles, INT32_MAX);
   }
-  launch("convolution (mma.sync)", convolve<T, Outputs, Pieces>, uint32_t(tiles), kThreads,
+  launch("convolution (mma.sync)", convolve<T, Outputs, WarpOutputs, Pieces>, uint32_t(tiles), kThreads,
          kStages * (kPixels + Outputs) * kRowBytes, stream, c, int(output_tiles));
+}
+
+template <class T, bool Pieces>
+void launch_sync(const Convolution& c, cudaStream_t stream) {
+  const auto rounded = [&](int outputs) { return ceil_div(c.out_channels, outputs) * outputs; };
+  if (c.out_channels <= 32) return launch_tiles<T, 32, 32, Pieces>(c, stream);
+  if (rounded(96) < rounded(128)) return launch_tiles<T, 96, 48, Pieces>(c, stream);
+  launch_tiles<T, 128, 32, Pieces>(c, stream);
 }
 
 template <class T>
@@ -214,9 +224,7 @@ void launch_sync(const Convolution& c, cudaStream_t stream) {
   const auto whole = [](const void* array) { return reinterpret_cast<uintptr_t>(array) % 16 == 0; };
   const bool pieces =
       c.channels % 8 == 0 && whole(c.x) && whole(c.weight) && (c.earlier_frames == 0 || whole(c.earlier));
-  const bool narrow = c.out_channels <= 32;
-  if (pieces) return narrow ? launch_tiles<T, 32, true>(c, stream) : launch_tiles<T, 128, true>(c, stream);
-  return narrow ? launch_tiles<T, 32, false>(c, stream) : launch_tiles<T, 128, false>(c, stream);
+  pieces ? launch_sync<T, true>(c, stream) : launch_sync<T, false>(c, stream);
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ struct Layout {
     };
     // A box lasts for all spatial taps; with few of them more boxes than two have to be on their way.
     const int taps = c.kernel_height * c.kernel_width;
-    while (pixel_stages < kMaxStages &&
+    while (pixel_stages * taps < kMaxStages &&
            weights_beside(pixel_stages + 1) >= std::min((pixel_stages + 1) * taps, kMaxStages)) {
       pixel_stages++;
     }
@@ -217,7 +217,7 @@ __device__ inline void write_pixel(const Operands& p, const float (&sums)[N], in
           offset = unpacked<T>(*reinterpret_cast<const uint32_t*>(bias + channel));
         }
         const int at = (j + i) * 4 + half * 2;
-        words[i] = packed<T>(sums[at] + offset.x + added.x, sums[at + 1] + offset.y + added.y);
+        words[i] = packed<T>(within<T>(sums[at] + offset.x + added.x), within<T>(sums[at + 1] + offset.y + added.y));
       }
       exchange(words);
       if (inside) *reinterpret_cast<uint4*>(out + piece) = make_uint4(words[0], words[1], words[2], words[3]);
@@ -230,7 +230,7 @@ __device__ inline void write_pixel(const Operands& p, const float (&sums)[N], in
       float sum = sums[i / 2 * 4 + half * 2 + i % 2];
       if (bias != nullptr) sum += to_float(bias[channel]);
       if (residual != nullptr) sum += to_float(residual[channel]);
-      out[channel] = from_float<T>(sum);
+      out[channel] = from_float<T>(within<T>(sum));
     }
   }
 }

@@ -12,6 +12,8 @@
 namespace svg {
 namespace {
 
+constexpr float kLargestF16 = 65504;
+
 SVG_CLONES float dot(const float* a, const float* b, int count) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -70,6 +72,11 @@ void convolve(const Convolution& c) {
         if (c.residual != nullptr) residual.read_row(0, pixel, added);
         for (int o = 0; o < c.out_channels; o++) {
           sum[o] = dot(terms, weights.data() + size_t(o) * c.terms, c.terms) + offsets.data()[o] + added[o];
+        }
+        if (c.dtype == SVG_F16) {  // NaN stays
+          for (int o = 0; o < c.out_channels; o++) {
+            sum[o] = sum[o] > kLargestF16 ? kLargestF16 : sum[o] < -kLargestF16 ? -kLargestF16 : sum[o];
+          }
         }
         out.write_row(0, pixel, sum);
       }

@@ -1,5 +1,6 @@
 package io.sparsevideo.kernels;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -98,6 +99,25 @@ class ConvolutionTest {
     kernels.convolution(
         sizes, type, earlier.data(), x.data(), weight.data(), null, null, out.data());
     Reference.assertClose(Reference.convolution(sizes, earlier, x, weight, null, null), out, 1e-6);
+  }
+
+  @Test
+  void keepsFloat16FiniteButNotNan() {
+    Convolution sizes = new Convolution(1, 0, 1, 4, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0);
+    Heads x = tensor(KernelType.F16, 1, 4, 1);
+    float[] values = {40_000, -40_000, 3, Float.NaN};
+    for (int i = 0; i < values.length; i++) {
+      Tensors.set(x, 0, i, 0, values[i]);
+    }
+    Heads weight = tensor(KernelType.F16, 1, 1, 1);
+    Tensors.set(weight, 0, 0, 0, 2);
+    Heads out = tensor(KernelType.F16, 1, 4, 1);
+    kernels.convolution(
+        sizes, KernelType.F16, null, x.data(), weight.data(), null, null, out.data());
+    double[] expected = {65_504, -65_504, 6, Double.NaN};
+    for (int i = 0; i < expected.length; i++) {
+      assertEquals(expected[i], Tensors.get(out, 0, i, 0));
+    }
   }
 
   @Test

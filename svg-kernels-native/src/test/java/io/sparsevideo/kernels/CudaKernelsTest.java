@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * The CUDA library's attention, softmax, norms, rotary embedding and activations against double
@@ -380,6 +381,39 @@ class CudaKernelsTest {
         device.upload(residual.data()),
         out.data());
     assertClose(Reference.convolution(sizes, earlier, x, weight, bias, residual), out);
+  }
+
+  /** With as many channels as each path has tiles for. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 8})
+  void convolutionKeepsFloat16FiniteButNotNan(int channels) {
+    Convolution sizes = new Convolution(1, 0, 1, 4, channels, 8, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0);
+    Heads x = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, 1, 4, channels);
+    Heads weight = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, 8, 1, channels);
+    float[] values = {40_000, -40_000, 3, Float.NaN};
+    for (int channel = 0; channel < channels; channel++) {
+      for (int i = 0; i < values.length; i++) {
+        Tensors.set(x, 0, i, channel, channel == 0 ? values[i] : 0);
+      }
+      for (int o = 0; o < 8; o++) {
+        Tensors.set(weight, o, 0, channel, 2);
+      }
+    }
+    Heads out = output(KernelType.F16, 1, 4, 8);
+    kernels.convolution(
+        sizes,
+        KernelType.F16,
+        null,
+        device.upload(x.data()),
+        device.upload(weight.data()),
+        null,
+        null,
+        out.data());
+    double[][][] found = Tensors.values(device.download(arena, out));
+    double[] expected = {65_504, -65_504, 6, Double.NaN};
+    for (int i = 0; i < expected.length; i++) {
+      assertEquals(expected[i], found[0][i][7]);
+    }
   }
 
   @ParameterizedTest

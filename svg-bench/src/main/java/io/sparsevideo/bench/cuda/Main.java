@@ -55,12 +55,14 @@ public final class Main implements Callable<Integer> {
           OrderBenchmarks.Layout.class,
           OrderBenchmarks.ProfileHeads.class,
           RowBenchmarks.RmsNorm.class,
+          RowBenchmarks.ChannelNorm.class,
           RowBenchmarks.LayerNorm.class,
           RowBenchmarks.GatedResidual.class,
           RowBenchmarks.Gelu.class,
           RowBenchmarks.Silu.class,
           RopeBenchmarks.Rope.class,
           RopeBenchmarks.NormRope.class,
+          ConvolutionBenchmark.class,
           InputBenchmarks.Patchify.class,
           InputBenchmarks.Unpatchify.class,
           InputBenchmarks.TimestepEmbedding.class,
@@ -131,8 +133,8 @@ public final class Main implements Callable<Integer> {
 
   static CommandLine commandLine() {
     return new CommandLine(new Main())
-        .addSubcommand(new VaeCommand())
         .addSubcommand(new StepCommand())
+        .addSubcommand(new VaeCommand())
         .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {

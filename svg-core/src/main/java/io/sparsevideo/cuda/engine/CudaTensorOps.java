@@ -114,6 +114,11 @@ public final class CudaTensorOps implements TensorOps {
   }
 
   @Override
+  public DataType preciseType() {
+    return computeType == DataType.BFLOAT16 ? DataType.FLOAT16 : computeType;
+  }
+
+  @Override
   public SvgKernels kernels() {
     return manager.kernels();
   }
