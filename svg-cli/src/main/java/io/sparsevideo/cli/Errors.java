@@ -4,6 +4,7 @@ import ai.djl.engine.EngineException;
 import io.sparsevideo.GenerationCancelledException;
 import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.SparseVideoException;
+import io.sparsevideo.cuda.engine.CudaOutOfMemoryException;
 import io.sparsevideo.kernels.KernelException;
 import io.sparsevideo.kernels.KernelLoadException;
 import io.sparsevideo.tensor.DeviceUnavailableException;
@@ -92,6 +93,7 @@ final class Errors {
       case SparseVideoException known -> known.getMessage();
       case DeviceUnavailableException known -> known.getMessage();
       case KernelLoadException known -> known.getMessage();
+      case CudaOutOfMemoryException known -> known.getMessage();
       case EngineException engine when isOutOfMemory(engine) -> OUT_OF_NATIVE_MEMORY;
       case KernelException kernel when kernel.status() == KernelException.Status.OUT_OF_MEMORY ->
           OUT_OF_NATIVE_MEMORY;

@@ -11,6 +11,7 @@ import ai.djl.nn.core.Linear;
 import ai.djl.nn.norm.LayerNorm;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.OptionalLong;
 
 /**
  * The CPU backend: DJL's PyTorch engine for matrix products, convolutions and element-wise work,
@@ -18,14 +19,22 @@ import java.lang.foreign.MemorySegment;
  */
 public final class DjlTensorOps implements TensorOps {
   private final NDManager manager;
+  private final String device;
+
+  /** Opens the backend, as {@link #DjlTensorOps(String)}. */
+  public DjlTensorOps() {
+    this("cpu");
+  }
 
   /**
    * Opens the backend.
    *
+   * @param device what {@link #device()} says
    * @throws ai.djl.engine.EngineException when the PyTorch natives are not on the class path
    * @throws io.sparsevideo.kernels.KernelLoadException when the host kernels cannot be loaded
    */
-  public DjlTensorOps() {
+  public DjlTensorOps(String device) {
+    this.device = device;
     DjlSettings.apply();
     OpenMpSettings.apply();
     SvgKernels.host(); // missing kernels are found now, not after the weights are loaded
@@ -35,6 +44,16 @@ public final class DjlTensorOps implements TensorOps {
   @Override
   public NDManager manager() {
     return manager;
+  }
+
+  @Override
+  public String device() {
+    return device;
+  }
+
+  @Override
+  public OptionalLong freeMemory() {
+    return OptionalLong.empty();
   }
 
   @Override
@@ -227,8 +246,14 @@ public final class DjlTensorOps implements TensorOps {
 
   @Override
   public NDArray conv3d(
-      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
-    return DjlConvolutions.conv3d(x, weight, bias, residual, timeStride, padding);
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding) {
+    return DjlConvolutions.conv3d(x, earlier, weight, bias, residual, timeStride, spatialPadding);
   }
 
   @Override
@@ -242,8 +267,10 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
-  public NDArray upsampleNearest(NDArray x) {
-    return DjlConvolutions.upsampleNearest(x);
+  public NDArray upsampleConv2d(NDArray x, NDArray weight, NDArray bias, int[] padding) {
+    try (NDArray large = DjlConvolutions.upsampleNearest(x)) {
+      return DjlConvolutions.conv2d(large, weight, bias, 1, padding);
+    }
   }
 
   @Override

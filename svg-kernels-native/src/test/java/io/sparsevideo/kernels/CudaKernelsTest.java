@@ -295,6 +295,94 @@ class CudaKernelsTest {
   }
 
   @ParameterizedTest
+  @CsvSource({
+    "1, 7, 33, F32, BF16, PADDED, true",
+    "2, 129, 96, BF16, BF16, TOKEN_MAJOR, true",
+    "1, 50, 384, F16, F32, HEAD_MAJOR, false",
+  })
+  void channelNorm(
+      int heads,
+      int rows,
+      int width,
+      KernelType type,
+      KernelType weightType,
+      Layout layout,
+      boolean silu) {
+    Heads x = tensor(type, layout, heads, rows, width);
+    Heads weight = tensor(weightType, Layout.HEAD_MAJOR, 1, 1, width);
+    Heads out = output(type, heads, rows, width);
+    kernels.channelNorm(device.upload(x), out, device.upload(weight.data()), weightType, silu);
+    assertClose(Reference.channelNorm(x, weight, silu), out);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    // frames, earlier frames, height, width, channels, out channels, frames and side of the kernel,
+    // repeat
+    "2, 2, 9, 17, 96, 96, 3, 3, 1, BF16",
+    "1, 2, 11, 10, 64, 192, 3, 3, 1, F16",
+    "3, 0, 5, 6, 16, 3, 3, 3, 1, BF16",
+    "2, 0, 7, 9, 3, 20, 1, 3, 1, F16",
+    "2, 1, 5, 3, 6, 7, 2, 1, 1, F32",
+    "1, 0, 5, 9, 20, 7, 1, 3, 2, F16",
+  })
+  void convolution(
+      int frames,
+      int earlierFrames,
+      int height,
+      int width,
+      int channels,
+      int outChannels,
+      int kernelFrames,
+      int side,
+      int repeat,
+      KernelType type) {
+    int pad = side / 2;
+    Convolution sizes =
+        new Convolution(
+            frames,
+            earlierFrames,
+            height,
+            width,
+            channels,
+            outChannels,
+            kernelFrames,
+            side,
+            side,
+            1,
+            1,
+            repeat,
+            pad,
+            pad,
+            pad,
+            pad);
+    Heads earlier =
+        tensor(type, Layout.HEAD_MAJOR, Math.max(earlierFrames, 1), height * width, channels);
+    Heads x = tensor(type, Layout.HEAD_MAJOR, frames, height * width, channels);
+    Heads weight =
+        tensor(type, Layout.HEAD_MAJOR, outChannels, kernelFrames * side * side, channels);
+    Heads bias = tensor(type, Layout.HEAD_MAJOR, 1, 1, outChannels);
+    Heads residual =
+        tensor(
+            type,
+            Layout.HEAD_MAJOR,
+            sizes.outFrames(),
+            sizes.outHeight() * sizes.outWidth(),
+            outChannels);
+    Heads out = output(type, sizes.outFrames(), sizes.outHeight() * sizes.outWidth(), outChannels);
+    kernels.convolution(
+        sizes,
+        type,
+        device.upload(earlier.data()),
+        device.upload(x.data()),
+        device.upload(weight.data()),
+        device.upload(bias.data()),
+        device.upload(residual.data()),
+        out.data());
+    assertClose(Reference.convolution(sizes, earlier, x, weight, bias, residual), out);
+  }
+
+  @ParameterizedTest
   @EnumSource(PatchOrder.class)
   void patches(PatchOrder order) {
     PatchGrid grid = new PatchGrid(5, 4, 6, 9, 2, 3, 3, order);
@@ -319,6 +407,19 @@ class CudaKernelsTest {
     Heads out = output(KernelType.F32, 1, 3, 257);
     kernels.timestepEmbedding(device.upload(timesteps), out, true, 0, 1, 10000);
     assertClose(Tensors.values(expected), out);
+  }
+
+  @Test
+  void colorBytes() {
+    MemorySegment x = Tensors.floats(arena, -2, -1, -.5f, 0, .25f, 1, Float.NaN, 7, .1f, .2f);
+    MemorySegment expected = arena.allocate(10);
+    MemorySegment expectedNotNumbers = Tensors.words(arena, 2);
+    SvgKernels.host().colorBytes(x, KernelType.F32, 2, 5, expected, expectedNotNumbers);
+    MemorySegment out = device.upload(arena.allocate(10));
+    MemorySegment notNumbers = device.upload(Tensors.words(arena, 2));
+    kernels.colorBytes(device.upload(x), KernelType.F32, 2, 5, out, notNumbers);
+    assertEquals(-1, expected.mismatch(device.download(arena, out)));
+    assertEquals(-1, expectedNotNumbers.mismatch(device.download(arena, notNumbers)));
   }
 
   /** Rows of small whole numbers, whose distances are exact, so that every label is the same. */
@@ -422,6 +523,9 @@ class CudaKernelsTest {
     "SUBTRACT, BF16, BF16, BF16, 5 7 33, 231 33 1, 33 0 1",
     "MULTIPLY, F16, F32, BF16, 7 5 9, 1 63 7, 0 0 0",
     "DIVIDE, BF16, F16, F32, 1000003, 1, 1",
+    "MINIMUM, F16, F16, F16, 8195, 1, 1",
+    "MAXIMUM, BF16, BF16, BF16, 1000003, 1, 1",
+    "DIVIDE, F32, F32, F32, 3, 1, 1",
   })
   void elementsAreCombinedAsOnTheHost(
       Elementwise op,

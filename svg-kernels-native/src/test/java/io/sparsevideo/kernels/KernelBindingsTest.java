@@ -10,6 +10,7 @@ import io.sparsevideo.kernels.ffi.svg_attention_blocks_params;
 import io.sparsevideo.kernels.ffi.svg_attention_dense_params;
 import io.sparsevideo.kernels.ffi.svg_block_density_params;
 import io.sparsevideo.kernels.ffi.svg_block_map_params;
+import io.sparsevideo.kernels.ffi.svg_color_bytes_params;
 import io.sparsevideo.kernels.ffi.svg_gated_residual_params;
 import io.sparsevideo.kernels.ffi.svg_gather_rows_params;
 import io.sparsevideo.kernels.ffi.svg_heads;
@@ -256,6 +257,19 @@ class KernelBindingsTest {
     timesteps.refuses(
         "downscale_freq_shift is nan",
         p -> svg_timestep_embedding_params.downscale_freq_shift(p, Float.NaN));
+  }
+
+  @Test
+  void colorBytesRefuseBadParams() {
+    Kernel bytes = colorBytes();
+    bytes.accepts(p -> {});
+    bytes.refuses(
+        "frames is 65536, expected 1 to 65535", p -> svg_color_bytes_params.frames(p, 65536));
+    bytes.refuses("frame_size is 0", p -> svg_color_bytes_params.frame_size(p, 0));
+    bytes.refuses("dtype is 3", p -> svg_color_bytes_params.dtype(p, 3));
+    bytes.refuses("x.data is null", p -> svg_color_bytes_params.x(p, MemorySegment.NULL));
+    bytes.refuses("out is null", p -> svg_color_bytes_params.out(p, MemorySegment.NULL));
+    bytes.refuses("overlaps", p -> svg_color_bytes_params.not_numbers(p, memory));
   }
 
   @Test
@@ -753,6 +767,21 @@ class KernelBindingsTest {
           svg_patchify_params.video(p, memory);
           svg_heads.data(svg_patchify_params.tokens(p), output());
           svg_heads.row_stride(svg_patchify_params.tokens(p), 8);
+          return p;
+        });
+  }
+
+  private Kernel colorBytes() {
+    return new Kernel(
+        Function.COLOR_BYTES,
+        () -> {
+          MemorySegment p = svg_color_bytes_params.allocate(arena);
+          svg_color_bytes_params.struct_size(p, (int) p.byteSize());
+          svg_color_bytes_params.frames(p, 2);
+          svg_color_bytes_params.frame_size(p, 4);
+          svg_color_bytes_params.x(p, memory);
+          svg_color_bytes_params.out(p, output());
+          svg_color_bytes_params.not_numbers(p, output());
           return p;
         });
   }

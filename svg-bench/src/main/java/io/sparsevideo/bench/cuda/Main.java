@@ -131,6 +131,9 @@ public final class Main implements Callable<Integer> {
 
   static CommandLine commandLine() {
     return new CommandLine(new Main())
+        .addSubcommand(new VaeCommand())
+        .addSubcommand(new StepCommand())
+        .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {
               if (!(e instanceof IOException)) {

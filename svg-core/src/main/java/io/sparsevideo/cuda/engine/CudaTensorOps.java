@@ -10,17 +10,18 @@ import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.cuda.blas.CublasLt;
 import io.sparsevideo.cuda.blas.CublasMatmul;
 import io.sparsevideo.kernels.Activation;
+import io.sparsevideo.kernels.Convolution;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelType;
 import io.sparsevideo.kernels.RopePairs;
 import io.sparsevideo.kernels.ScoreBias;
 import io.sparsevideo.kernels.SvgKernels;
-import io.sparsevideo.kernels.View;
 import io.sparsevideo.tensor.DjlSettings;
 import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
@@ -43,7 +44,7 @@ public final class CudaTensorOps implements TensorOps {
   static final int FUSED_HEAD_DIM = 128;
 
   /** Memory for scores, where attention is not one kernel. */
-  static final long SCORE_BYTES = 128L << 20;
+  public static final long SCORE_BYTES = 128L << 20;
 
   /** Rows of scores start at multiples of so many, as matrix products are fastest with. */
   private static final int ROW_ALIGNMENT = 64;
@@ -93,6 +94,18 @@ public final class CudaTensorOps implements TensorOps {
   @Override
   public CudaNDManager manager() {
     return manager;
+  }
+
+  @Override
+  public String device() {
+    return manager.queue().heap().toString();
+  }
+
+  /** What is free on the device, and what lies idle in its pool. */
+  @Override
+  public OptionalLong freeMemory() {
+    MemoryStatistics now = manager.statistics();
+    return OptionalLong.of(now.freeBytes() + now.reservedBytes() - now.usedBytes());
   }
 
   @Override
@@ -513,38 +526,142 @@ public final class CudaTensorOps implements TensorOps {
 
   @Override
   public NDArray conv3d(
-      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
-    throw missing("conv3d");
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding) {
+    int[] padding = {spatialPadding, spatialPadding, spatialPadding, spatialPadding};
+    return convolution("conv3d", x, earlier, weight, bias, residual, timeStride, 1, 1, padding);
   }
 
   @Override
   public NDArray conv2d(NDArray x, NDArray weight, NDArray bias, int stride, int[] padding) {
-    throw missing("conv2d");
+    return everyFrame("conv2d", x, weight, bias, stride, 1, padding);
   }
 
   @Override
-  public NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu) {
-    throw missing("channelNorm");
+  public NDArray upsampleConv2d(NDArray x, NDArray weight, NDArray bias, int[] padding) {
+    return everyFrame("upsampleConv2d", x, weight, bias, 1, 2, padding);
   }
 
-  @Override
-  public NDArray upsampleNearest(NDArray x) {
-    CudaNDArray in = own("upsampleNearest", x);
-    Shape shape = in.getShape();
-    require(shape.dimension() == 4, "upsampleNearest", "x (T, Y, X, C)", x);
-    long width = shape.get(2);
-    long channels = shape.get(3);
-    int bytes = in.getDataType().getNumOfBytes();
-    long[] sizes = {shape.get(0) * shape.get(1), 2, width, 2, channels};
-    long[] repeated = {width * channels, 0, channels, 0, 1};
+  /** By kernels of one frame. */
+  private NDArray everyFrame(
+      String operation,
+      NDArray x,
+      NDArray weight,
+      NDArray bias,
+      int stride,
+      int repeat,
+      int[] padding) {
+    Shape shape = own(operation, weight).getShape();
+    require(
+        shape.dimension() == 4, operation, "x (T, Y, X, C) and weight (O, ky, kx, C)", x, weight);
+    Shape clip = new Shape(shape.get(0), 1).addAll(shape.slice(1));
+    try (NDArray kernels = weight.reshape(clip)) {
+      return convolution(operation, x, null, kernels, bias, null, 1, stride, repeat, padding);
+    }
+  }
+
+  /** All arguments have the type of {@code x}. */
+  private CudaNDArray convolution(
+      String operation,
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int stride,
+      int repeat,
+      int[] padding) {
+    CudaNDArray in = own(operation, x);
+    CudaNDArray before = earlier == null ? null : own(operation, earlier);
+    CudaNDArray kernels = own(operation, weight);
+    CudaNDArray offset = bias == null ? null : own(operation, bias);
+    CudaNDArray added = residual == null ? null : own(operation, residual);
+    Shape clip = in.getShape();
+    Shape kernel = kernels.getShape();
+    require(
+        clip.dimension() == 4
+            && clip.size() > 0
+            && kernel.dimension() == 5
+            && kernel.get(4) == clip.get(3)
+            && kernels.getDataType() == in.getDataType()
+            && (offset == null
+                || offset.getShape().equals(kernel.slice(0, 1))
+                    && offset.getDataType() == in.getDataType()),
+        operation,
+        "x (T, Y, X, C), weight (O, …, C) and bias (O) of one type",
+        x,
+        weight,
+        bias);
+    require(
+        before == null
+            || before.getShape().dimension() == 4
+                && before.getShape().slice(1).equals(clip.slice(1))
+                && before.getDataType() == in.getDataType(),
+        operation,
+        "x (T, Y, X, C) and earlier frames (E, Y, X, C) of one type",
+        x,
+        earlier);
+    Convolution sizes =
+        new Convolution(
+            size(clip, 0),
+            before == null ? 0 : size(before.getShape(), 0),
+            size(clip, 1),
+            size(clip, 2),
+            size(clip, 3),
+            size(kernel, 0),
+            size(kernel, 1),
+            size(kernel, 2),
+            size(kernel, 3),
+            timeStride,
+            stride,
+            repeat,
+            padding[0],
+            padding[1],
+            padding[2],
+            padding[3]);
+    Shape wanted =
+        new Shape(sizes.outFrames(), sizes.outHeight(), sizes.outWidth(), sizes.outChannels());
+    require(
+        added == null || added.getShape().equals(wanted) && added.getDataType() == in.getDataType(),
+        operation,
+        "x and a residual of its type and of the shape " + wanted,
+        x,
+        residual);
     return create(
         in,
-        new Shape(shape.get(0), 2 * shape.get(1), 2 * width, channels),
+        wanted,
         out ->
             kernels()
-                .copy(
-                    new View(in.memory(), bytes, sizes, repeated),
-                    new View(out.memory(), bytes, sizes, Shapes.strides(sizes))));
+                .convolution(
+                    sizes,
+                    type(in),
+                    before == null ? null : before.memory(),
+                    in.memory(),
+                    kernels.memory(),
+                    offset == null ? null : offset.memory(),
+                    added == null ? null : added.memory(),
+                    out.memory()));
+  }
+
+  private static int size(Shape shape, int dimension) {
+    return Math.toIntExact(shape.get(dimension));
+  }
+
+  /** Gamma may have another type than {@code x}. */
+  @Override
+  public NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu) {
+    CudaNDArray in = own("channelNorm", x);
+    CudaNDArray factor = row("channelNorm", gamma, in);
+    return create(
+        in,
+        in.getShape(),
+        out -> kernels().channelNorm(rows(in), rows(out), factor.memory(), type(factor), thenSilu));
   }
 
   /** Waits for the stream and frees everything. Closing twice does nothing. */
@@ -552,11 +669,6 @@ public final class CudaTensorOps implements TensorOps {
   public void close() {
     try (manager;
         products) {}
-  }
-
-  private static UnsupportedOperationException missing(String operation) {
-    return new UnsupportedOperationException(
-        operation + " is not an operation of the CUDA backend; the CPU backend has it");
   }
 
   /** A result in the first argument's manager and of its type, freed when computing it fails. */

@@ -1,6 +1,5 @@
 package io.sparsevideo.models.wan;
 
-import static io.sparsevideo.models.wan.WanVaeLayer.replace;
 import static io.sparsevideo.models.wan.WanVaeLayer.through;
 
 import ai.djl.ndarray.NDArray;
@@ -60,8 +59,8 @@ public final class WanVae {
    * @param latents (Z, F, Y, X) in the VAE's own scale, see {@link #fromNormalized}
    * @param progress told the number of latent frames that are done: 0 first, F last, before every
    *     latent frame in between; whatever it throws stops the decoding and frees its memory
-   * @param frames given each chunk of frames (T, 8Y, 8X, 3), FLOAT32 from −1 to 1, in order; a
-   *     chunk is closed when the call returns
+   * @param frames given each chunk of frames (T, 8Y, 8X, 3) in order, in the backend's compute
+   *     type, from −1 to 1 but for what is to be clipped; a chunk is closed when the call returns
    * @throws IllegalArgumentException when the latents have another shape
    */
   public void decode(NDArray latents, IntConsumer progress, Consumer<NDArray> frames) {
@@ -74,9 +73,7 @@ public final class WanVae {
         progress.accept(f);
         try (NDManager chunk = scope.newSubManager()) {
           NDArray z = channelsLast(latents, f, f + 1, chunk); // (1, Y, X, Z)
-          NDArray pixels = through(decoder, z, cache); // (T, H, W, 3)
-          pixels = replace(pixels, pixels.clip(-1, 1));
-          frames.accept(pixels.toType(DataType.FLOAT32, false));
+          frames.accept(through(decoder, z, cache)); // (T, H, W, 3)
         }
         cache.nextChunk();
       }
@@ -97,7 +94,8 @@ public final class WanVae {
           latents,
           done -> {},
           frames -> {
-            NDArray chunk = frames.transpose(3, 0, 1, 2); // (3, T, H, W)
+            NDArray clipped = frames.toType(DataType.FLOAT32, false).clip(-1, 1);
+            NDArray chunk = clipped.transpose(3, 0, 1, 2); // (3, T, H, W)
             chunk.attach(scope);
             chunks.add(chunk);
           });
