@@ -133,6 +133,7 @@ public final class Main implements Callable<Integer> {
     return new CommandLine(new Main())
         .addSubcommand(new VaeCommand())
         .addSubcommand(new StepCommand())
+        .addSubcommand(new TextCommand())
         .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {

@@ -176,8 +176,7 @@ final class TextCommand implements Callable<Integer> {
     List<Result> peersOfIt = others.stream().filter(result::isSameWork).toList();
     for (Result peer : peersOfIt) {
       results.add(result.against(peer.peer(), peer.peerMs()));
-      System.out.printf(
-          "  %.2f × %s (%.2f ms)%n", peer.peerMs() / ms, peer.peer(), peer.peerMs());
+      System.out.printf("  %.2f × %s (%.2f ms)%n", peer.peerMs() / ms, peer.peer(), peer.peerMs());
     }
     if (peersOfIt.isEmpty()) {
       results.add(result);
