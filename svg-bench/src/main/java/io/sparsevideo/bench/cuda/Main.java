@@ -135,6 +135,7 @@ public final class Main implements Callable<Integer> {
     return new CommandLine(new Main())
         .addSubcommand(new StepCommand())
         .addSubcommand(new VaeCommand())
+        .addSubcommand(new TextCommand())
         .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {

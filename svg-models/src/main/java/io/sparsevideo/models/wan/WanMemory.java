@@ -78,7 +78,7 @@ record WanMemory(
     }
     long weights = Math.max(encoderWeights, modelWeights);
     String message =
-        "this request needs about %s of %s, %s are free: %s text encoder %s, later transformer and VAE %s, %s to denoise, %s to decode"
+        "this request needs about %s of %s, %s are free: the text encoder has %s, transformer and VAE after it %s, and %s to denoise or %s to decode"
             .formatted(
                 gigabytes(need),
                 device,
