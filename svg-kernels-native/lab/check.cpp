@@ -1085,7 +1085,7 @@ class FunctionChecker : public Checker {
       using P = svg_color_bytes_params;
       spoil_each<P>("svg_color_bytes", [](P& p) { p.frames = 4, p.frame_size = 512; },
                     {FIELD(kEnum, dtype), FIELD(kCount, frames), FIELD(kCount, frame_size), FIELD(kArray, x),
-                     FIELD(kArray, out), FIELD(kArray, not_numbers)});
+                     FIELD(kBytesOut, out), FIELD(kArrayOut, not_numbers)});
     }
     {
       using P = svg_patchify_params;
