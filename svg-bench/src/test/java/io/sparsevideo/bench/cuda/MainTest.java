@@ -35,6 +35,14 @@ class MainTest {
     assertRefused("--repeats must be at least 1, is 0", "step", "--repeats", "0");
   }
 
+  @Test
+  void sizesThatTheVaeDoesNotTakeAreRefused() {
+    assertRefused("--repeats must be at least 1, is 0", "vae", "--repeats", "0");
+    assertRefused("--height must be a multiple of 8, is 100", "vae", "--height", "100");
+    assertRefused("--frames less 1 must be a multiple of 4, is 79", "vae", "--frames", "80");
+    assertRefused("config.json", "vae", "--config", "no/config.json");
+  }
+
   private static void assertRefused(String reason, String... arguments) {
     StringWriter errors = new StringWriter();
     CommandLine bench = Main.commandLine().setErr(new PrintWriter(errors));

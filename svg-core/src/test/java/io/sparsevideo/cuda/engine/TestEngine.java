@@ -147,7 +147,7 @@ public enum TestEngine {
       Path source = SOURCE.resolveSibling(name + ".cpp");
       Process compiler =
           new ProcessBuilder(
-                  "g++", "-std=c++17", "-shared", "-fPIC", "-o", library + "", source + "")
+                  "g++", "-O2", "-std=c++17", "-shared", "-fPIC", "-o", library + "", source + "")
               .redirectErrorStream(true)
               .start();
       String output = new String(compiler.getInputStream().readAllBytes());
