@@ -18,7 +18,9 @@ class ModelInfoTest {
 
   @Test
   void tellsWhatAGpuNeedsWhereThereIsNone() {
-    Map<String, Long> memory = memory(Device.gpu(99), DEFAULTS);
+    ModelInfo info = ModelInfo.read(null, Device.gpu(99), DEFAULTS);
+    assertTrue(info.device().startsWith("device cuda:99: "), info.device());
+    Map<String, Long> memory = info.memory();
     assertEquals(
         List.of(
             "CUDA context",
