@@ -14,6 +14,7 @@ import java.util.Map;
  * What a checkpoint is, found out without loading its weights.
  *
  * @param source its folder, or what the embedded default is called
+ * @param device what would compute, or why it cannot be used here
  * @param pipelineClass as {@code model_index.json} names it
  * @param components in the order in which a generation uses them
  * @param defaults what a request gets that does not say otherwise, by name, in the order to show
@@ -21,6 +22,7 @@ import java.util.Map;
  */
 public record ModelInfo(
     String source,
+    String device,
     String pipelineClass,
     List<Component> components,
     Map<String, String> defaults,
@@ -55,7 +57,7 @@ public record ModelInfo(
   public static ModelInfo read(Path checkpoint, Device device, VideoRequest request) {
     Device known = TensorBackends.requireKnown(device);
     try (WanCheckpoint wan = VideoPipeline.Builder.open(checkpoint)) {
-      return wan.info(request, known);
+      return wan.info(request, known, TensorBackends.describe(device));
     }
   }
 }

@@ -38,6 +38,8 @@ public interface VideoPipeline extends AutoCloseable {
    * @throws GenerationCancelledException when the request's cancellation or an interrupt stopped it
    * @throws CheckpointException when weights cannot be loaded
    * @throws SparseVideoException when the result is not a number
+   * @throws io.sparsevideo.cuda.engine.CudaOutOfMemoryException when a GPU has no room; a smaller
+   *     request may follow
    * @throws IllegalStateException when the pipeline is closed
    */
   Video generate(VideoRequest request);
@@ -60,7 +62,10 @@ public interface VideoPipeline extends AutoCloseable {
       return this;
     }
 
-    /** Default: the best that is available. */
+    /**
+     * Default: the best that is available, which is the first GPU that has all it needs, else the
+     * CPU. {@link GenerationReport#device} says which, and why.
+     */
     public Builder optDevice(Device value) {
       device = Objects.requireNonNull(value, "device");
       return this;

@@ -108,6 +108,7 @@ final class InfoCommand implements Callable<Integer> {
   }
 
   private static void print(PrintWriter out, ModelInfo model) {
+    out.println("device     " + model.device());
     out.println("model      " + model.source() + ", " + model.pipelineClass());
     List<List<String>> rows = new ArrayList<>();
     rows.add(List.of("component", "class", "parameters", "stored"));

@@ -146,6 +146,7 @@ class FakeLibrary implements Library {
     requests.add(request);
     return new ModelInfo(
         "made up",
+        "cpu (no GPU: none was made)",
         "FakePipeline",
         List.of(
             new ModelInfo.Component("tokenizer", "FakeTokenizer", 0, 0),

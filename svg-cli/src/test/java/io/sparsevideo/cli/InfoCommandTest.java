@@ -28,6 +28,7 @@ class InfoCommandTest {
             "kernels: fake HOST",
             "cuda       not available: " + FakeLibrary.DRIVER + ": there is no such file",
             "kernels: fake CUDA",
+            "device     cpu (no GPU: none was made)",
             "model      made up, FakePipeline",
             "1,234,567",
             "4.9 MB",

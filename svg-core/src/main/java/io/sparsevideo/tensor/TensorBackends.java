@@ -112,6 +112,24 @@ public final class TensorBackends {
     return device;
   }
 
+  /**
+   * What {@link #open} would take, for people: a device and, where that was left open, why; or why
+   * there is none.
+   *
+   * @param device null for the best that is available
+   */
+  public static String describe(Device device) {
+    try {
+      return REAL.choose(device).text;
+    } catch (DeviceUnavailableException e) {
+      return oneLine(e.getMessage());
+    }
+  }
+
+  private static String oneLine(String message) {
+    return message.replaceAll("\\s*\\R\\s*", " ");
+  }
+
   Choice choose(Device device) {
     if (device == null) {
       return best();
@@ -181,7 +199,7 @@ public final class TensorBackends {
       throw new DeviceUnavailableException(
           "no device can be used. " + reason + ". " + e.getMessage(), e);
     }
-    return new Choice(Device.cpu(), "cpu (" + reason.replaceAll("\\s*\\R\\s*", " ") + ")");
+    return new Choice(Device.cpu(), "cpu (" + oneLine(reason) + ")");
   }
 
   private static DeviceUnavailableException unknown(Device device) {

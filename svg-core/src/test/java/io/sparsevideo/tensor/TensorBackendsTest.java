@@ -82,6 +82,13 @@ class TensorBackendsTest {
   }
 
   @Test
+  void aDescriptionIsOneLine() {
+    assertEquals("cpu", TensorBackends.describe(Device.cpu()));
+    String absent = TensorBackends.describe(Device.gpu(99));
+    assertTrue(absent.startsWith("device cuda:99: ") && absent.lines().count() == 1, absent);
+  }
+
+  @Test
   void whatIsKnownNeedNotBeThere() {
     assertEquals(Device.gpu(7), TensorBackends.requireKnown(Device.gpu(7)));
     assertEquals(Device.cpu(), TensorBackends.requireKnown(Device.cpu()));

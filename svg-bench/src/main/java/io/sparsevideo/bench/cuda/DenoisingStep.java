@@ -45,6 +45,7 @@ final class DenoisingStep implements AutoCloseable {
   private final Shape latentShape;
   private final ClusteredHeads[] drawn = new ClusteredHeads[PASSES];
   private final NDArray[] prompts = new NDArray[PASSES];
+  private boolean detailed;
 
   /**
    * @param ops stays the caller's
@@ -85,7 +86,7 @@ final class DenoisingStep implements AutoCloseable {
    *
    * @param stepMs a whole step, median
    * @param layerMs a block in one pass, median
-   * @param stages milliseconds of the stages of a step, from one step more
+   * @param stages milliseconds of the stages of all blocks of a step, from one step more
    * @param density of the sparse calls, mean
    */
   record Measured(double stepMs, double layerMs, Map<Stage, Double> stages, double density) {}
@@ -120,12 +121,12 @@ final class DenoisingStep implements AutoCloseable {
         steps[i] = times.get(Stage.STEP);
         blocks[i] = times.get(Stage.BLOCKS) / (PASSES * layers);
       }
-      clock.setDetailed(true);
+      detailed = true;
       run(latents, step, scheduler, attention);
       return new Measured(
           median(steps), median(blocks), clock.read(), density(attention.densities()));
     } finally {
-      clock.setDetailed(false);
+      detailed = false;
       clock.close();
     }
   }
@@ -154,7 +155,7 @@ final class DenoisingStep implements AutoCloseable {
     return model.forward(input, timestep, prompts[pass], attention, new Blocks());
   }
 
-  /** Times the blocks of a pass together. */
+  /** Times the blocks of a pass together, and their stages where that is asked for. */
   private final class Blocks implements ForwardListener {
     private CudaEvent start;
 
@@ -162,12 +163,14 @@ final class DenoisingStep implements AutoCloseable {
     public void beforeBlock(int block) {
       if (block == 0) {
         start = clock.mark();
+        clock.setDetailed(detailed);
       }
     }
 
     @Override
     public void tensor(String name, NDArray value) {
       if (name.equals("block" + (model.config().layers() - 1))) {
+        clock.setDetailed(false);
         clock.add(Stage.BLOCKS, start);
       }
     }

@@ -51,7 +51,7 @@ final class StageClock implements AutoCloseable {
     this.stream = stream;
   }
 
-  /** Whether the single stages are timed as well, which puts two events around each kernel. */
+  /** Whether single stages are timed from here on, which puts two events around each kernel. */
   void setDetailed(boolean detailed) {
     this.detailed = detailed;
   }

@@ -147,9 +147,10 @@ public final class WanCheckpoint implements AutoCloseable {
    * What this checkpoint is and what a request takes.
    *
    * @param device where it would run
+   * @param deviceText the same for people
    * @throws io.sparsevideo.InvalidRequestException when the request cannot be met
    */
-  public ModelInfo info(VideoRequest request, Device device) {
+  public ModelInfo info(VideoRequest request, Device device, String deviceText) {
     AttentionMode mode = AttentionMode.svg2(); // which needs most
     GenerationSettings settings = WanRequests.settings(this, mode, request);
     Map<String, Long> memory =
@@ -163,7 +164,7 @@ public final class WanCheckpoint implements AutoCloseable {
     values.put("guidance", String.valueOf(settings.guidance()));
     values.put("flow shift", String.valueOf(settings.flowShift()));
     values.put("prompt", "at most " + settings.maxPromptTokens() + " tokens");
-    return new ModelInfo(name(), PIPELINE, components, values, memory);
+    return new ModelInfo(name(), deviceText, PIPELINE, components, values, memory);
   }
 
   /** {@code generation_config.json}. */
