@@ -917,7 +917,7 @@ class FunctionChecker : public Checker {
     turned.x = turned.out = x.at(Side::kDevice);
     using R = svg_norm_rope_params;
     refused<R>("svg_norm_rope", turned, "multiple of 16 bytes", SVG_INVALID_ARGUMENT,
-               [](R& p) { p.x.row_stride = p.out.row_stride = 33; });
+               [](R& p) { p.rows = 32, p.x.row_stride = p.out.row_stride = 33; });
     refused<R>("svg_norm_rope", turned, "permuted_rows is 65", SVG_INVALID_ARGUMENT,
                [](R& p) { p.permuted_rows = 65; });
     refused<R>("svg_norm_rope", turned, "order is null", SVG_INVALID_ARGUMENT, [](R& p) { p.permuted_rows = 64; });

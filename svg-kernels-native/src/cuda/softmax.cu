@@ -1,8 +1,8 @@
 // Softmax of scores with a bias, for attention that is made of matrix products: svg_softmax.
 //
-// Bytes: scores once in, probabilities once out; the bias of T5 is small and stays in the caches. A warp, or for rows
-// beyond 1024 scores a block, keeps its row in registers, an element of every thread's share at a time, so that rows
-// of any width and alignment are read in whole lines. Beyond 16,384 scores a block reads its row twice.
+// Bytes: scores once in, probabilities once out; the bias of T5 is small and stays in the caches. A warp keeps a row of
+// up to 1024 scores in registers, a block a longer one in shared memory, as much as it has; beyond (some 57,000 scores)
+// the row is read twice. Threads side by side read scores side by side, four at a time where rows are aligned.
 #include "../common/softmax_bias.h"
 #include "channels.cuh"
 #include "launch.h"
@@ -11,8 +11,11 @@ namespace svg {
 namespace {
 
 constexpr float kLog2E = 1.44269504f;
+constexpr int kWarps = 4, kThreads = 512;
+/// Accesses of a thread that are under way together.
+constexpr int kAhead = 4;
 
-/// Scores of one row, -infinity past its end, and what their exponents are.
+/// One row of scores, N at a time.
 class Row {
  public:
   __device__ Row(const svg_softmax_params& p, int head, int row)
@@ -20,12 +23,27 @@ class Row {
         scores_(static_cast<const float*>(p.scores.data) + head * p.scores.head_stride + row * p.scores.row_stride),
         bias_(head * p.bias_strides[0] + row * p.bias_strides[1]) {}
 
-  __device__ float score(int i) const { return i < p_.width ? scores_[i] : -INFINITY; }
-
-  __device__ float exponent(int i, float score) const {
-    float bias[1] = {0};
-    if (p_.bias != nullptr && i < p_.width) elements<1>(p_.bias, p_.bias_dtype, bias_ + i * p_.bias_strides[2], bias);
-    return p_.scale * score + bias[0];
+  /// Scores, -infinity past the end. Several such calls should come before the first use.
+  template <int N>
+  __device__ void read(int at, float* x) const {
+    Vector<float, N> scores;
+#pragma unroll
+    for (int j = 0; j < N; j++) scores.v[j] = -INFINITY;
+    if (at < p_.width) scores = load<N>(scores_ + at);
+    widen(scores, x);
+  }
+  /// Makes scores exponents: times scale, plus the bias.
+  template <int N>
+  __device__ void scale(int at, float* x) const {
+#pragma unroll
+    for (int j = 0; j < N; j++) x[j] *= p_.scale;
+    if (p_.bias == nullptr || at >= p_.width) return;
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+      float bias[1];
+      elements<1>(p_.bias, p_.bias_dtype, bias_ + (at + j) * p_.bias_strides[2], bias);
+      x[j] += bias[0];
+    }
   }
 
  private:
@@ -33,6 +51,11 @@ class Row {
   const float* const scores_;
   const int64_t bias_;
 };
+
+template <class T>
+__device__ inline T* out_row(const svg_softmax_params& p, int head, int row) {
+  return static_cast<T*>(p.out.data) + head * p.out.head_stride + row * p.out.row_stride;
+}
 
 /// e to the power of x; x - origin comes first, so that great weights have small errors.
 __device__ inline float power(float x, float origin) { return exp2_fast((x - origin) * kLog2E); }
@@ -53,73 +76,107 @@ __device__ inline float max_over_block(float x) {
   return max_over_warp(lane < warps ? parts[lane] : -INFINITY);
 }
 
-/// Sharing threads have a row, Share scores each. A block is one row, or its warps are one row each.
-template <class T, int Sharing, int Share, int Block>
-__global__ void __launch_bounds__(Block) softmax_in_registers(const svg_softmax_params p) {
-  constexpr bool kWarps = Sharing == 32;
-  const int head = blockIdx.y, row = kWarps ? int(blockIdx.x) * (Block / 32) + int(threadIdx.x / 32) : int(blockIdx.x);
-  const int first = threadIdx.x % Sharing;
+/// A row a warp, Share scores a lane, N in one access.
+template <class T, int Share, int N>
+__global__ void __launch_bounds__(kWarps * 32) softmax_in_warps(const svg_softmax_params p) {
+  static_assert(Share % N == 0, "a lane's share is whole accesses");
+  const int head = blockIdx.y, row = blockIdx.x * kWarps + threadIdx.x / 32;
   if (row >= p.rows) return;  // whole warps
   const Row scores(p, head, row);
-  float x[Share];
+  const auto column = [](int i) { return int(threadIdx.x % 32 * N) + i * 32; };
+  float x[Share], most = -INFINITY, sum = 0;
 #pragma unroll
-  for (int i = 0; i < Share; i++) x[i] = scores.score(first + i * Sharing);
-  float most = -INFINITY;
+  for (int i = 0; i < Share; i += N) scores.read<N>(column(i), x + i);
 #pragma unroll
-  for (int i = 0; i < Share; i++) {
-    x[i] = scores.exponent(first + i * Sharing, x[i]);
-    most = fmaxf(most, x[i]);
+  for (int i = 0; i < Share; i += N) scores.scale<N>(column(i), x + i);
+#pragma unroll
+  for (int i = 0; i < Share; i++) most = fmaxf(most, x[i]);
+  most = origin(max_over_warp(most));
+#pragma unroll
+  for (int i = 0; i < Share; i++) sum += x[i] = power(x[i], most);
+  const float by = inverse(sum_over(sum));
+  T* const out = out_row<T>(p, head, row);
+#pragma unroll
+  for (int i = 0; i < Share; i += N) {
+#pragma unroll
+    for (int j = 0; j < N; j++) x[i + j] *= by;
+    if (column(i) < p.width) store(out + column(i), narrow<T, N>(x + i));
   }
-  most = origin(kWarps ? max_over_warp(most) : max_over_block(most));
-  float sum = 0;
+}
+
+/// A row a block, in shared memory. Every thread comes back to the scores that it has read.
+template <class T, int N>
+__global__ void __launch_bounds__(kThreads) softmax_in_blocks(const svg_softmax_params p) {
+  extern __shared__ float4 row_memory[];
+  float* const x = reinterpret_cast<float*>(row_memory);
+  const int head = blockIdx.y, row = blockIdx.x, first = threadIdx.x * N;
+  const Row scores(p, head, row);
+  float most = -INFINITY, sum = 0;
+  for (int start = first; start < p.width; start += kAhead * kThreads * N) {
+    const auto at = [&](int i) { return start + i * kThreads * N; };
+    Vector<float, N> ahead[kAhead];
 #pragma unroll
-  for (int i = 0; i < Share; i++) {
-    x[i] = first + i * Sharing < p.width ? power(x[i], most) : 0;
-    sum += x[i];
+    for (int i = 0; i < kAhead; i++) scores.read<N>(at(i), ahead[i].v);
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) {
+      scores.scale<N>(at(i), ahead[i].v);
+#pragma unroll
+      for (int j = 0; j < N; j++) most = fmaxf(most, ahead[i].v[j]);
+      if (at(i) < p.width) store(x + at(i), ahead[i]);
+    }
   }
-  const float by = inverse(kWarps ? sum_over(sum) : sum_over_block(sum));
-  T* const out = static_cast<T*>(p.out.data) + head * p.out.head_stride + row * p.out.row_stride;
+  most = origin(max_over_block(most));
+  for (int at = first; at < p.width; at += kThreads * N) {
+    Vector<float, N> here = load<N>(x + at);
 #pragma unroll
-  for (int i = 0; i < Share; i++) {
-    const int at = first + i * Sharing;
-    if (at < p.width) out[at] = from_float<T>(x[i] * by);
+    for (int j = 0; j < N; j++) sum += here.v[j] = power(here.v[j], most);
+    store(x + at, here);
+  }
+  const float by = inverse(sum_over_block(sum));
+  T* const out = out_row<T>(p, head, row);
+  for (int at = first; at < p.width; at += kThreads * N) {
+    Vector<float, N> here = load<N>(x + at);
+#pragma unroll
+    for (int j = 0; j < N; j++) here.v[j] *= by;
+    store(out + at, narrow<T, N>(here.v));
   }
 }
 
 /// Any width: the maximum and the sum of what was read so far go together, then the row is read again.
 template <class T>
-__global__ void __launch_bounds__(1024) softmax_in_two_passes(const svg_softmax_params p) {
+__global__ void __launch_bounds__(kThreads) softmax_in_two_passes(const svg_softmax_params p) {
   const int head = blockIdx.y, row = blockIdx.x;
   const Row scores(p, head, row);
-  float most = -INFINITY, sum = 0;
-  for (int i = threadIdx.x; i < p.width; i += 1024) {
-    const float x = scores.exponent(i, scores.score(i)), next = fmaxf(most, x);
+  float most = -INFINITY, sum = 0, x;
+  for (int at = threadIdx.x; at < p.width; at += kThreads) {
+    scores.read<1>(at, &x);
+    scores.scale<1>(at, &x);
+    const float next = fmaxf(most, x);
     sum = sum * power(most, origin(next)) + power(x, origin(next));
     most = next;
   }
   const float greatest = origin(max_over_block(most));
   const float by = inverse(sum_over_block(sum * power(most, greatest)));
-  T* const out = static_cast<T*>(p.out.data) + head * p.out.head_stride + row * p.out.row_stride;
-  for (int i = threadIdx.x; i < p.width; i += 1024) {
-    out[i] = from_float<T>(power(scores.exponent(i, scores.score(i)), greatest) * by);
+  T* const out = out_row<T>(p, head, row);
+  for (int at = threadIdx.x; at < p.width; at += kThreads) {
+    scores.read<1>(at, &x);
+    scores.scale<1>(at, &x);
+    out[at] = from_float<T>(power(x, greatest) * by);
   }
 }
 
-template <class T, int Sharing, int Share>
-void launch_in_registers(const svg_softmax_params& p, cudaStream_t stream) {
-  constexpr int kBlock = Sharing == 32 ? 128 : Sharing;
-  launch("softmax of rows", softmax_in_registers<T, Sharing, Share, kBlock>,
-         dim3(uint32_t(ceil_div(p.rows, kBlock / Sharing)), p.heads), kBlock, 0, stream, p);
-}
-
-template <class T>
+template <class T, int N>
 void softmax(const svg_softmax_params& p, cudaStream_t stream) {
-  if (p.width <= 32 * 4) return launch_in_registers<T, 32, 4>(p, stream);
-  if (p.width <= 32 * 16) return launch_in_registers<T, 32, 16>(p, stream);
-  if (p.width <= 32 * 32) return launch_in_registers<T, 32, 32>(p, stream);
-  if (p.width <= 256 * 16) return launch_in_registers<T, 256, 16>(p, stream);
-  if (p.width <= 1024 * 16) return launch_in_registers<T, 1024, 16>(p, stream);
-  launch("softmax of long rows", softmax_in_two_passes<T>, dim3(p.rows, p.heads), 1024, 0, stream, p);
+  const auto in_warps = [&](auto kernel) {
+    launch("softmax of rows", kernel, dim3(uint32_t(ceil_div(p.rows, kWarps)), p.heads), kWarps * 32, 0, stream, p);
+  };
+  if (p.width <= 32 * 4) return in_warps(softmax_in_warps<T, 4, N>);
+  if (p.width <= 32 * 16) return in_warps(softmax_in_warps<T, 16, N>);
+  if (p.width <= 32 * 32) return in_warps(softmax_in_warps<T, 32, N>);
+  const size_t bytes = size_t(p.width) * sizeof(float), sums = 1024;
+  const bool fits = bytes + sums <= size_t(Device::current().block_shared);
+  launch("softmax of long rows", fits ? softmax_in_blocks<T, N> : softmax_in_two_passes<T>, dim3(p.rows, p.heads),
+         kThreads, fits ? bytes : 0, stream, p);
 }
 
 }  // namespace
@@ -140,6 +197,15 @@ int32_t svg_softmax(const svg_softmax_params* params, svg_stream stream) {
     } else {
       arguments.write("out", p.out, p.dtype, p.heads, p.rows, p.width);
     }
-    with_type(p.dtype, [&](auto type) { softmax<decltype(type)>(p, static_cast<cudaStream_t>(stream)); });
+    constexpr int kMaxWidth = 1 << 30;  // so that columns and steps stay in int
+    if (p.width > kMaxWidth) unsupported("width is %d, the CUDA library has softmax of at most %d", p.width, kMaxWidth);
+    with_type(p.dtype, [&](auto type) {
+      using T = decltype(type);
+      constexpr int kScores = 4;
+      const bool vectors = p.width % kScores == 0 && aligned(p.scores, SVG_F32, p.heads, p.rows, 16) &&
+                           aligned(p.out, p.dtype, p.heads, p.rows, kScores * int(sizeof(T)));
+      const cudaStream_t on = static_cast<cudaStream_t>(stream);
+      vectors ? softmax<T, kScores>(p, on) : softmax<T, 1>(p, on);
+    });
   });
 }

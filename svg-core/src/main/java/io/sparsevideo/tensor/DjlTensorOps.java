@@ -62,6 +62,11 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
+  public DataType preciseType() {
+    return DataType.FLOAT32;
+  }
+
+  @Override
   public SvgKernels kernels() {
     return SvgKernels.host();
   }

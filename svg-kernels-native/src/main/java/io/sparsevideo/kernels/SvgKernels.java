@@ -110,6 +110,28 @@ public final class SvgKernels {
         library, (function, params) -> library.bindings().call(function, params, stream));
   }
 
+  /** Is there when kernels are called, to measure them for example. */
+  @FunctionalInterface
+  public interface CallObserver {
+    /**
+     * @param function the C function, {@code svg_kmeans} for example
+     * @param call calls it; to be run once
+     */
+    void observe(String function, Runnable call);
+  }
+
+  /** The same kernels on the same stream, with an observer of every call. */
+  public SvgKernels observedBy(CallObserver observer) {
+    Objects.requireNonNull(observer, "observer");
+    return new SvgKernels(
+        library,
+        (function, params) -> {
+          int[] status = new int[1];
+          observer.observe(function.symbol(), () -> status[0] = launcher.launch(function, params));
+          return status[0];
+        });
+  }
+
   public KernelLibrary library() {
     return library;
   }

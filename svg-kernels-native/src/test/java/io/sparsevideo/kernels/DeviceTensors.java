@@ -32,8 +32,11 @@ final class DeviceTensors implements AutoCloseable {
     return stream;
   }
 
-  /** A copy of memory. */
+  /** A copy of memory; null of none, which the driver does not allocate. */
   MemorySegment upload(MemorySegment host) {
+    if (host.byteSize() == 0) {
+      return MemorySegment.NULL;
+    }
     DeviceMemory memory = context.allocate(host.byteSize());
     allocated.add(memory);
     context.copyToDevice(memory.segment(), host);

@@ -67,6 +67,7 @@ public final class Main implements Callable<Integer> {
           InputBenchmarks.Unpatchify.class,
           InputBenchmarks.TimestepEmbedding.class,
           LinearBenchmark.class,
+          SoftmaxBenchmark.class,
           AttentionBenchmarks.Dense.class,
           AttentionBenchmarks.Band.class,
           AttentionBenchmarks.Blocks.class,
@@ -132,7 +133,10 @@ public final class Main implements Callable<Integer> {
 
   static CommandLine commandLine() {
     return new CommandLine(new Main())
+        .addSubcommand(new StepCommand())
         .addSubcommand(new VaeCommand())
+        .addSubcommand(new TextCommand())
+        .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {
               if (!(e instanceof IOException)) {

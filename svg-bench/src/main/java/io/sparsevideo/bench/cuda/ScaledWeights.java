@@ -33,7 +33,7 @@ final class ScaledWeights implements Parameters {
 
   @Override
   public NDArray get(String name, long... shape) {
-    return weight(name, new Shape(shape), ops.computeType());
+    return weight(name, new Shape(shape), ops.preciseType());
   }
 
   @Override

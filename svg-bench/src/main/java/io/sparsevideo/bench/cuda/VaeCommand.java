@@ -114,13 +114,14 @@ final class VaeCommand implements Callable<Integer> {
       throw new ParameterException(
           command.commandLine(), "--repeats must be at least 1, is " + repeats);
     }
+    WanVaeConfig sizes = config();
     try (CudaTensorOps ops = CudaTensorOps.open(Device.gpu(0))) {
       String device = ops.manager().stream().context().device().name();
       System.out.println(ops.manager().stream().context().device());
       List<Result> others = peers == null ? List.of() : Results.readPeers(peers, device);
       OperationTimes times = new OperationTimes(ops, () -> ops.manager().stream().synchronize());
       try (NDManager weights = ops.manager().newSubManager()) {
-        WanVae vae = load(ops, times, weights);
+        WanVae vae = load(sizes, ops, times, weights);
         if (recorded != null) {
           compare(ops, vae);
         } else {
@@ -139,26 +140,35 @@ final class VaeCommand implements Callable<Integer> {
     }
   }
 
-  private WanVae load(CudaTensorOps ops, OperationTimes times, NDManager weights) {
+  /** The sizes to run, which the video's must fit. */
+  private WanVaeConfig config() {
+    WanVaeConfig sizes;
     try {
-      if (recorded == null) {
-        return new WanVae(config(), new ScaledWeights(ops, weights), times.proxy());
-      }
-      Path folder = recorded.resolve("vae");
-      WanVaeConfig sizes = WanVaeConfig.from(ConfigReader.read(folder.resolve("config.json")));
-      try (WeightFiles files = WeightFiles.open(folder)) {
-        CheckpointParameters parameters = new CheckpointParameters(files, ops, weights);
-        WanVae vae = new WanVae(sizes, parameters, ops);
-        parameters.finish();
-        return vae;
-      }
+      Path file = recorded == null ? config : recorded.resolve("vae/config.json");
+      sizes = file == null ? published() : WanVaeConfig.from(ConfigReader.read(file));
     } catch (CheckpointException e) {
       throw new ParameterException(command.commandLine(), e.getMessage(), e);
     }
+    requireMultiple("--height", height, sizes.spatialFactor());
+    requireMultiple("--width", width, sizes.spatialFactor());
+    requireMultiple("--frames less 1", frames - 1, sizes.temporalFactor());
+    return sizes;
   }
 
-  private WanVaeConfig config() {
-    return config == null ? published() : WanVaeConfig.from(ConfigReader.read(config));
+  private WanVae load(
+      WanVaeConfig sizes, CudaTensorOps ops, OperationTimes times, NDManager weights) {
+    if (recorded == null) {
+      return new WanVae(sizes, new ScaledWeights(ops, weights), times.proxy());
+    }
+    try (WeightFiles files = WeightFiles.open(recorded.resolve("vae"))) {
+      CheckpointParameters parameters =
+          new CheckpointParameters(files, ops, weights).optComputeType(ops.preciseType());
+      WanVae vae = new WanVae(sizes, parameters, ops);
+      parameters.finish();
+      return vae;
+    } catch (CheckpointException e) {
+      throw new ParameterException(command.commandLine(), e.getMessage(), e);
+    }
   }
 
   private static WanVaeConfig published() {
@@ -226,9 +236,6 @@ final class VaeCommand implements Callable<Integer> {
   private NDArray input(CudaTensorOps ops, NDManager scope, WanVaeConfig sizes, Pass pass) {
     int spatial = sizes.spatialFactor();
     int temporal = sizes.temporalFactor();
-    requireMultiple("--height", height, spatial);
-    requireMultiple("--width", width, spatial);
-    requireMultiple("--frames less 1", frames - 1, temporal);
     Shape shape =
         pass == Pass.DECODE
             ? new Shape(
@@ -243,7 +250,7 @@ final class VaeCommand implements Callable<Integer> {
       values[i] = drawn[i % (drawn.length - 1)]; // an odd period, so that frames differ
     }
     try (NDArray wide = scope.create(values, shape)) {
-      return wide.toType(ops.computeType(), true);
+      return wide.toType(ops.preciseType(), true);
     }
   }
 

@@ -44,7 +44,7 @@ public final class CudaTensorOps implements TensorOps {
   static final int FUSED_HEAD_DIM = 128;
 
   /** Memory for scores, where attention is not one kernel. */
-  static final long SCORE_BYTES = 64L << 20;
+  public static final long SCORE_BYTES = 128L << 20;
 
   /** Rows of scores start at multiples of so many, as matrix products are fastest with. */
   private static final int ROW_ALIGNMENT = 64;
@@ -111,6 +111,11 @@ public final class CudaTensorOps implements TensorOps {
   @Override
   public DataType computeType() {
     return computeType;
+  }
+
+  @Override
+  public DataType preciseType() {
+    return computeType == DataType.BFLOAT16 ? DataType.FLOAT16 : computeType;
   }
 
   @Override

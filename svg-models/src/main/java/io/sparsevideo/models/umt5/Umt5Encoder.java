@@ -3,6 +3,7 @@ package io.sparsevideo.models.umt5;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
+import ai.djl.ndarray.types.DataType;
 import io.sparsevideo.checkpoint.EmbeddingTable;
 import io.sparsevideo.checkpoint.Parameters;
 import io.sparsevideo.tensor.TensorOps;
@@ -59,13 +60,13 @@ public final class Umt5Encoder {
     }
     try (NDManager scope = manager.newSubManager()) {
       NDArray buckets = scope.create(buckets(ids.length, count));
-      NDArray x = embedding.rows(ops, scope, ids); // (L, C)
+      NDArray x = embedding.rows(ops, scope, ids).toType(DataType.FLOAT32, false); // (L, C)
       for (Block block : blocks) {
         try (NDArray in = x) {
           x = block.forward(in, buckets, count);
         }
       }
-      NDArray result = ops.rmsNorm(x, finalNorm, config.eps());
+      NDArray result = ops.rmsNorm(x, finalNorm, config.eps()).toType(ops.computeType(), false);
       result.attach(manager);
       return result;
     }
@@ -94,6 +95,21 @@ public final class Umt5Encoder {
       result[i] = position > 0 ? half + bucket : bucket;
     }
     return result;
+  }
+
+  /**
+   * A linear layer in float. A prompt is short, and 16 bits would cost a percent or three: scores
+   * are unscaled, and what rounds them grows with them. The weight is widened for the call.
+   */
+  private NDArray linear(NDArray x, NDArray weight) {
+    NDArray wide = weight.toType(DataType.FLOAT32, false);
+    try {
+      return ops.linear(x, wide, null);
+    } finally {
+      if (wide != weight) {
+        wide.close();
+      }
+    }
   }
 
   private final class Block {
@@ -138,17 +154,17 @@ public final class Umt5Encoder {
         NDArray seen = h.get(new NDIndex().addSliceDim(0, count)); // (count, C)
         NDArray bias = ops.gatherRows(positions, buckets).transpose(1, 0); // (H, L + count − 1)
         h = ops.biasedAttention(heads(h, query), heads(seen, key), heads(seen, value), bias, 1);
-        NDArray y = x.add(ops.linear(h.reshape(x.getShape().get(0), -1), out, null));
+        NDArray y = x.add(linear(h.reshape(x.getShape().get(0), -1), out));
 
         // 2. Gated feed-forward
         h = ops.rmsNorm(y, ffnNorm, config.eps());
-        h = ops.geluTanh(ops.linear(h, gate, null)).mul(ops.linear(h, up, null)); // (L, ffn)
-        return scope.keep(y.add(ops.linear(h, down, null)));
+        h = ops.geluTanh(linear(h, gate)).mul(linear(h, up)); // (L, ffn)
+        return scope.keep(y.add(linear(h, down)));
       }
     }
 
     private NDArray heads(NDArray x, NDArray weight) {
-      return ops.linear(x, weight, null).reshape(-1, config.heads(), config.headDim());
+      return linear(x, weight).reshape(-1, config.heads(), config.headDim());
     }
   }
 }

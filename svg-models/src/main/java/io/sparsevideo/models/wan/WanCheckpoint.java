@@ -198,25 +198,37 @@ public final class WanCheckpoint implements AutoCloseable {
    *     loaded
    */
   Loaded<Umt5Encoder> loadTextEncoder(TensorOps ops, Runnable beforeEach) {
-    return load(TEXT_ENCODER, ops, beforeEach, p -> new Umt5Encoder(textConfig, p, ops));
+    return load(
+        TEXT_ENCODER, ops, ops.computeType(), beforeEach, p -> new Umt5Encoder(textConfig, p, ops));
   }
 
   /** As {@link #loadTextEncoder}. */
   Loaded<WanTransformer> loadTransformer(TensorOps ops, Runnable beforeEach) {
-    return load(TRANSFORMER, ops, beforeEach, p -> new WanTransformer(transformerConfig, p, ops));
+    return load(
+        TRANSFORMER,
+        ops,
+        ops.computeType(),
+        beforeEach,
+        p -> new WanTransformer(transformerConfig, p, ops));
   }
 
   /** As {@link #loadTextEncoder}. */
   Loaded<WanVae> loadVae(TensorOps ops, Runnable beforeEach) {
-    return load(VAE, ops, beforeEach, p -> new WanVae(vaeConfig, p, ops));
+    return load(VAE, ops, ops.preciseType(), beforeEach, p -> new WanVae(vaeConfig, p, ops));
   }
 
   private <T> Loaded<T> load(
-      String component, TensorOps ops, Runnable beforeEach, Function<Parameters, T> model) {
+      String component,
+      TensorOps ops,
+      DataType type,
+      Runnable beforeEach,
+      Function<Parameters, T> model) {
     NDManager manager = ops.manager().newSubManager();
     try {
       CheckpointParameters source =
-          parameters(weights.get(component), ops, manager).optBeforeEach(beforeEach);
+          parameters(weights.get(component), ops, manager)
+              .optComputeType(type)
+              .optBeforeEach(beforeEach);
       T loaded = model.apply(source);
       source.finish();
       return new Loaded<>(loaded, manager);

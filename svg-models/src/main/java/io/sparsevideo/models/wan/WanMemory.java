@@ -6,6 +6,7 @@ import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.attention.AttentionSettings;
 import io.sparsevideo.attention.ModelFamily;
+import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.models.GenerationSettings;
 import io.sparsevideo.models.umt5.Umt5Config;
 import java.util.LinkedHashMap;
@@ -42,7 +43,7 @@ record WanMemory(
         checkpoint.weightBytes(WanCheckpoint.TEXT_ENCODER, type),
         checkpoint.weightBytes(WanCheckpoint.TRANSFORMER, type)
             + checkpoint.weightBytes(WanCheckpoint.VAE, type),
-        encoding(checkpoint.textConfig(), settings.maxPromptTokens(), bytes),
+        encoding(checkpoint.textConfig(), settings.maxPromptTokens()),
         denoising(checkpoint.transformerConfig(), settings, mode, latent, bytes),
         decoding(checkpoint.vaeConfig(), latent, bytes) + latent.size() * Float.BYTES);
   }
@@ -77,7 +78,7 @@ record WanMemory(
     }
     long weights = Math.max(encoderWeights, modelWeights);
     String message =
-        "this request needs about %s of %s, %s are free: %s text encoder %s, later transformer and VAE %s, %s to denoise, %s to decode"
+        "this request needs about %s of %s, %s are free: the text encoder has %s, transformer and VAE after it %s, and %s to denoise or %s to decode"
             .formatted(
                 gigabytes(need),
                 device,
@@ -114,12 +115,17 @@ record WanMemory(
     return memory;
   }
 
-  /** A block: the positions' bias, scores and probabilities (H, L, L), and rows of all widths. */
-  private static long encoding(Umt5Config c, long rows, long bytes) {
-    long pairs = c.heads() * rows * rows;
+  /**
+   * In float, a block's attention: input, normed input, queries, keys, values, result, and scores
+   * (H, L, L); or its feed-forward, with all that came before it in the block and a widened weight.
+   */
+  private static long encoding(Umt5Config c, long rows) {
     long inner = (long) c.heads() * c.headDim();
-    return pairs * (3 * bytes + 2 * Float.BYTES)
-        + rows * (4L * c.dim() + 4 * inner + 3L * c.ffnDim()) * bytes;
+    long scores = Math.min(c.heads() * rows * rows * Float.BYTES, CudaTensorOps.SCORE_BYTES);
+    long attending = rows * (2L * c.dim() + 4 * inner) * Float.BYTES + scores;
+    long weight = (long) c.dim() * c.ffnDim();
+    long feeding = (rows * (7L * c.dim() + 4 * inner + 4L * c.ffnDim()) + weight) * Float.BYTES;
+    return Math.max(attending, feeding);
   }
 
   private static long denoising(
@@ -141,7 +147,8 @@ record WanMemory(
     long hidden = Math.min(tokens * c.ffnDim() * bytes, 1L << 31);
     long feeding = 5 * stream + hidden;
     long rotary = tokens * c.headDim() * Float.BYTES; // cosines and sines of half the channels
-    long latents = 12 * latent.size() * Float.BYTES; // of the scheduler and of guidance
+    // Noise, latents, what the scheduler remembers, and in fewer bits input and velocity.
+    long latents = (5 * Float.BYTES + 2 * bytes) * latent.size();
     long text = 2L * settings.maxPromptTokens() * (c.textDim() + c.dim()) * bytes;
     long working = Math.max(attending, feeding) + rotary + latents + text;
     if (attention.kind() != AttentionMode.Kind.SVG2) {

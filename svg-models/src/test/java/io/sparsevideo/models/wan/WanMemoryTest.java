@@ -1,12 +1,15 @@
 package io.sparsevideo.models.wan;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.Cancellation;
+import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.ProgressListener;
 import io.sparsevideo.VideoRequest;
 import io.sparsevideo.attention.AttentionMode;
@@ -19,6 +22,7 @@ import io.sparsevideo.models.GenerationProgress;
 import io.sparsevideo.models.GenerationSettings;
 import io.sparsevideo.models.Loaded;
 import io.sparsevideo.models.umt5.Umt5Encoder;
+import java.util.Optional;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -76,6 +80,25 @@ class WanMemoryTest {
       encoder.model().encode(ops.manager(), ids, ids.length);
       assertClose(peak(), memory.encoderWeights() + memory.encoding());
     }
+  }
+
+  @Test
+  void whatCannotFitIsRefusedAndWhatMayNotIsWarnedOf() {
+    long gb = 1_000_000_000;
+    WanMemory need =
+        new WanMemory(5 * gb, 10 * gb, gb, 4 * gb, 3 * gb); // 14 GB, 10 of them weights
+    assertEquals(Optional.empty(), need.check(14 * gb, "cuda:0"));
+    String warning = need.check(13 * gb, "cuda:0").orElseThrow();
+    assertTrue(warning.contains("needs about 14.0 GB of cuda:0, 13.0 GB are free"), warning);
+    assertRefused("4.0 GB to denoise or 3.0 GB to decode; fewer frames", need, 12 * gb);
+    assertRefused("a smaller checkpoint", need, 9 * gb);
+  }
+
+  private static void assertRefused(String part, WanMemory need, long available) {
+    String message =
+        assertThrows(InvalidRequestException.class, () -> need.check(available, "cuda:0"))
+            .getMessage();
+    assertTrue(message.contains(part), message);
   }
 
   @ParameterizedTest

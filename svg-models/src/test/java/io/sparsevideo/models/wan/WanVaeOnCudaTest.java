@@ -12,6 +12,8 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.checkpoint.CheckpointParameters;
 import io.sparsevideo.checkpoint.ConfigReader;
+import io.sparsevideo.checkpoint.SafeTensors;
+import io.sparsevideo.checkpoint.TensorInfo;
 import io.sparsevideo.checkpoint.WeightFiles;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.cuda.engine.TestEngine;
@@ -26,12 +28,11 @@ import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** The recorded tiny VAE on CUDA against the CPU. */
+/** The recorded tiny VAE on CUDA against the CPU, on what was recorded with it. */
 @ParameterizedClass
 @EnumSource(TestEngine.class)
 class WanVaeOnCudaTest {
   private static final Shape LATENTS = new Shape(16, 3, 5, 3);
-  private static final Shape VIDEO = new Shape(3, 9, 40, 24);
 
   @Parameter TestEngine kind;
 
@@ -46,8 +47,8 @@ class WanVaeOnCudaTest {
   }
 
   @Test
-  void bfloat16() {
-    assertLikeCpu(DataType.BFLOAT16, 2e-2, 12);
+  void float16() {
+    assertLikeCpu(DataType.BFLOAT16, 4e-3, 4);
   }
 
   /** Each failing call leaves what there was before. */
@@ -98,15 +99,15 @@ class WanVaeOnCudaTest {
     try (NDManager weights = ops.manager().newSubManager();
         NDManager scope = ops.manager().newSubManager()) {
       WanVae vae = load(ops, weights);
-      NDArray latents = scope.create(TorchRandom.normal(1, (int) LATENTS.size()), LATENTS);
-      NDArray video = scope.create(TorchRandom.normal(2, (int) VIDEO.size()), VIDEO);
+      NDArray latents = recorded(ops, scope, "vae.decode_input");
+      NDArray video = recorded(ops, scope, "vae.encode_input");
       int before = scope.getManagedArrays().size();
       List<byte[]> frames = new ArrayList<>();
       vae.decode(
           latents,
           done -> {},
           chunk -> {
-            assertEquals(ops.computeType(), chunk.getDataType());
+            assertEquals(ops.preciseType(), chunk.getDataType());
             try (NDList bytes = ops.colorBytes(chunk)) {
               for (long t = 0; t < chunk.getShape().get(0); t++) {
                 try (NDArray frame = bytes.head().get(t)) {
@@ -117,8 +118,6 @@ class WanVaeOnCudaTest {
           });
       NDArray decoded = vae.decode(latents);
       NDArray encoded = vae.encode(video);
-      assertEquals(new Shape(3, 9, 40, 24), decoded.getShape());
-      assertEquals(new Shape(16, 3, 5, 3), encoded.getShape());
       assertEquals(before + 2, scope.getManagedArrays().size());
       return new Outcome(decoded.toFloatArray(), encoded.toFloatArray(), frames);
     }
@@ -128,10 +127,21 @@ class WanVaeOnCudaTest {
     WanVaeConfig config =
         WanVaeConfig.from(ConfigReader.read(golden("checkpoint/vae/config.json")));
     try (WeightFiles files = WeightFiles.open(golden("checkpoint/vae"))) {
-      CheckpointParameters parameters = new CheckpointParameters(files, ops, weights);
+      CheckpointParameters parameters =
+          new CheckpointParameters(files, ops, weights).optComputeType(ops.preciseType());
       WanVae vae = new WanVae(config, parameters, ops);
       parameters.finish();
       return vae;
+    }
+  }
+
+  /** A tensor of the recorded run without its batch dimension. */
+  private static NDArray recorded(TensorOps ops, NDManager scope, String name) {
+    try (SafeTensors trace = SafeTensors.open(golden("trace.safetensors"))) {
+      TensorInfo tensor = trace.tensors().get(name);
+      DataType stored = tensor.type().dataType().orElseThrow();
+      NDArray batch = ops.upload(scope, tensor.data(), stored, tensor.shape(), DataType.FLOAT32);
+      return batch.squeeze(0);
     }
   }
 
