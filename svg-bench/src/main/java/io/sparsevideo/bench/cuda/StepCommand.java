@@ -3,8 +3,6 @@ package io.sparsevideo.bench.cuda;
 import ai.djl.Device;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.attention.AttentionMode;
-import io.sparsevideo.bench.cuda.DenoisingStep.Measured;
-import io.sparsevideo.bench.cuda.StageClock.Stage;
 import io.sparsevideo.checkpoint.CheckpointException;
 import io.sparsevideo.checkpoint.ConfigReader;
 import io.sparsevideo.cuda.CudaUnavailableException;
@@ -14,8 +12,6 @@ import io.sparsevideo.kernels.KernelLoadException;
 import io.sparsevideo.models.wan.WanTransformerConfig;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -119,23 +115,33 @@ final class StepCommand implements Callable<Integer> {
       String device = ops.manager().stream().context().device().name();
       System.out.println(ops.manager().stream().context().device());
       List<Result> others = peers == null ? List.of() : Results.readPeers(peers, device);
-      List<Result> results = new ArrayList<>();
+      StepReport report = new StepReport(shape(), whole.layers(), run.layers(), others);
       try (DenoisingStep step = new DenoisingStep(ops, run, latent, spread)) {
         for (AttentionMode.Kind kind : kinds) {
-          report(kind, whole, run, step.measure(mode(kind), repeats), others, results);
+          report.add(kind, step.measure(mode(kind), repeats));
         }
       }
       System.out.printf(
           "%nmemory: %.1f GB at most, the kernels' working memory included%n",
           1e-9 * ops.manager().statistics().reservedBytes());
       if (out != null) {
-        Results.write(out, results);
+        Results.write(out, report.results());
       }
       return 0;
     } catch (CudaUnavailableException | CublasUnavailableException | KernelLoadException e) {
       System.err.println("svg-bench: " + e.getMessage());
       return 1;
     }
+  }
+
+  /** What peers' lines are compared by. */
+  private Map<String, Object> shape() {
+    Map<String, Object> shape = new LinkedHashMap<>();
+    shape.put("config", config);
+    shape.put("height", height);
+    shape.put("width", width);
+    shape.put("frames", frames);
+    return shape;
   }
 
   private WanTransformerConfig config() {
@@ -200,87 +206,5 @@ final class StepCommand implements Callable<Integer> {
         yield topP == null ? mode : mode.optTopP(topP);
       }
     };
-  }
-
-  private void report(
-      AttentionMode.Kind kind,
-      WanTransformerConfig whole,
-      WanTransformerConfig run,
-      Measured measured,
-      List<Result> others,
-      List<Result> results) {
-    int calls = 2 * run.layers();
-    double stepMs = measured.stepMs() + 2 * (whole.layers() - run.layers()) * measured.layerMs();
-    System.out.printf(
-        "%n%s, density %.3f: step %.0f ms%s, layer %.2f ms%n",
-        kind.label(),
-        measured.density(),
-        stepMs,
-        run.layers() == whole.layers()
-            ? ""
-            : " (from %d of %d layers)".formatted(run.layers(), whole.layers()),
-        measured.layerMs());
-    Map<String, Double> parts = new LinkedHashMap<>();
-    stages(measured.stages()).forEach((stage, ms) -> parts.put(stage, ms / calls));
-    parts.forEach(
-        (part, ms) ->
-            System.out.printf(
-                "  %-12s %8.2f ms a layer %5.1f %%%n", part, ms, 100 * ms / measured.layerMs()));
-    add("step", kind, measured, stepMs, others, results);
-    add("layer", kind, measured, measured.layerMs(), others, results);
-    parts.forEach((part, ms) -> add(part, kind, measured, ms, others, results));
-  }
-
-  /** The stages by name, and what is left of the blocks. */
-  private static Map<String, Double> stages(Map<Stage, Double> times) {
-    Map<Stage, Double> stages = new EnumMap<>(times);
-    double other = stages.remove(Stage.BLOCKS);
-    stages.remove(Stage.STEP);
-    Map<String, Double> named = new LinkedHashMap<>();
-    for (Map.Entry<Stage, Double> stage : stages.entrySet()) {
-      named.put(stage.getKey().label(), stage.getValue());
-      other -= stage.getValue();
-    }
-    named.put("other", other);
-    return named;
-  }
-
-  private void add(
-      String part,
-      AttentionMode.Kind kind,
-      Measured measured,
-      double ms,
-      List<Result> others,
-      List<Result> results) {
-    Map<String, Object> shape = new LinkedHashMap<>();
-    shape.put("config", Path.of(config).getFileName().toString());
-    shape.put("height", height);
-    shape.put("width", width);
-    shape.put("frames", frames);
-    shape.put("part", part);
-    Map<String, Object> params = new LinkedHashMap<>(shape);
-    params.put("attention", kind.label());
-    params.put("density", Results.rounded(measured.density()));
-    Result result = new Result("step", params, ms, null, null, null, null, null, null, null);
-    List<Result> against = new ArrayList<>();
-    for (Result own : results) { // the same part with dense attention
-      if (kind != AttentionMode.Kind.DENSE
-          && part.equals(own.params().get("part"))
-          && AttentionMode.Kind.DENSE.label().equals(own.params().get("attention"))
-          && (part.equals("step") || part.equals("layer"))) {
-        against.add(result.against("own dense", own.ms()));
-        break;
-      }
-    }
-    for (Result peer : others) {
-      if (peer.benchmark().equals("step") && peer.params().equals(shape)) {
-        against.add(result.against(peer.peer(), peer.peerMs()));
-      }
-    }
-    against.forEach(
-        r ->
-            System.out.printf(
-                "  %s: %.3f × %s (%.2f ms)%n", part, r.ratio(), r.peer(), r.peerMs()));
-    results.addAll(against.isEmpty() ? List.of(result) : against);
   }
 }
