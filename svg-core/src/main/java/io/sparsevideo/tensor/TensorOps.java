@@ -64,7 +64,10 @@ public interface TensorOps extends AutoCloseable {
   NDArray upload(
       NDManager manager, MemorySegment data, DataType stored, Shape shape, DataType wanted);
 
-  /** {@code x Wᵀ + b}: x (…, in), weight (out, in), bias (out) or null; result (…, out). */
+  /**
+   * {@code x Wᵀ + b}: x (…, in), weight (out, in), bias (out) or null; result (…, out). Of FLOAT32
+   * {@code x}, weight and bias may be of the compute type.
+   */
   NDArray linear(NDArray x, NDArray weight, NDArray bias);
 
   /**

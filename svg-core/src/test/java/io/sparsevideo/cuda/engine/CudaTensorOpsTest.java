@@ -154,6 +154,30 @@ class CudaTensorOpsTest {
         (o, a) -> o.linear(a[0], a[1], a[2]), random(F32, 33), random(F32, 9, 33), random(F32, 9));
   }
 
+  /** In two parts, which leave 16 of 24 bits. */
+  @Test
+  void linearOf32BitsByWeightsOf16() {
+    DataType brief = DataType.BFLOAT16;
+    for (DataType biases : COMPUTED) {
+      assertLikeCpu(
+          (o, a) -> o.linear(a[0], a[1], a[2]),
+          random(F32, 7, 24),
+          random(brief, 40, 24),
+          random(biases, 40));
+    }
+    assertLikeCpu(
+        (o, a) -> o.linear(a[0], a[1], null), random(F32, 2, 3, 33), random(brief, 9, 33));
+    assertLikeCpu(
+        (o, a) -> o.feedForward(a[0], a[1], a[2], a[3], a[4]),
+        random(F32, 5, 16),
+        random(brief, 48, 16),
+        random(brief, 48),
+        random(brief, 16, 48),
+        random(F32, 16));
+    assertEquals(
+        new Shape(0, 8), ops.linear(random(F32, 0, 16), random(brief, 8, 16), null).getShape());
+  }
+
   /** The fake library has no halves. */
   @Test
   void linearOfHalves() {
@@ -467,12 +491,12 @@ class CudaTensorOpsTest {
   void argumentsThatDoNotFitAreRefused() {
     NDArray x = random(F32, 5, 6);
     NDArray weight = random(F32, 4, 6);
-    NDArray brief = random(DataType.BFLOAT16, 4, 6);
+    NDArray half = random(DataType.FLOAT16, 4, 6);
     IllegalArgumentException e =
-        assertFails(IllegalArgumentException.class, () -> ops.linear(x, brief, null));
+        assertFails(IllegalArgumentException.class, () -> ops.linear(x, half, null));
     assertEquals(
-        "linear of (5, 6) float32, (4, 6) bfloat16, null; expected x (…, in), weight (out, in) and"
-            + " bias (out) of one type",
+        "linear of (5, 6) float32, (4, 6) float16, null; expected x (…, in), weight (out, in) and"
+            + " bias (out) of one type, or x of float32 and others of bfloat16",
         e.getMessage());
     NDArray bias = random(F32, 5);
     assertFails(IllegalArgumentException.class, () -> ops.linear(x, weight, bias));

@@ -60,6 +60,7 @@ public final class Umt5Encoder {
     }
     try (NDManager scope = manager.newSubManager()) {
       NDArray buckets = scope.create(buckets(ids.length, count));
+      // In float: scores are unscaled, and what rounds them grows with them.
       NDArray x = embedding.rows(ops, scope, ids).toType(DataType.FLOAT32, false); // (L, C)
       for (Block block : blocks) {
         try (NDArray in = x) {
@@ -95,21 +96,6 @@ public final class Umt5Encoder {
       result[i] = position > 0 ? half + bucket : bucket;
     }
     return result;
-  }
-
-  /**
-   * A linear layer in float. A prompt is short, and 16 bits would cost a percent or three: scores
-   * are unscaled, and what rounds them grows with them. The weight is widened for the call.
-   */
-  private NDArray linear(NDArray x, NDArray weight) {
-    NDArray wide = weight.toType(DataType.FLOAT32, false);
-    try {
-      return ops.linear(x, wide, null);
-    } finally {
-      if (wide != weight) {
-        wide.close();
-      }
-    }
   }
 
   private final class Block {
@@ -154,17 +140,17 @@ public final class Umt5Encoder {
         NDArray seen = h.get(new NDIndex().addSliceDim(0, count)); // (count, C)
         NDArray bias = ops.gatherRows(positions, buckets).transpose(1, 0); // (H, L + count − 1)
         h = ops.biasedAttention(heads(h, query), heads(seen, key), heads(seen, value), bias, 1);
-        NDArray y = x.add(linear(h.reshape(x.getShape().get(0), -1), out));
+        NDArray y = x.add(ops.linear(h.reshape(x.getShape().get(0), -1), out, null));
 
         // 2. Gated feed-forward
         h = ops.rmsNorm(y, ffnNorm, config.eps());
-        h = ops.geluTanh(linear(h, gate)).mul(linear(h, up)); // (L, ffn)
-        return scope.keep(y.add(linear(h, down)));
+        h = ops.geluTanh(ops.linear(h, gate, null)).mul(ops.linear(h, up, null)); // (L, ffn)
+        return scope.keep(y.add(ops.linear(h, down, null)));
       }
     }
 
     private NDArray heads(NDArray x, NDArray weight) {
-      return linear(x, weight).reshape(-1, config.heads(), config.headDim());
+      return ops.linear(x, weight, null).reshape(-1, config.heads(), config.headDim());
     }
   }
 }

@@ -123,14 +123,14 @@ record WanMemory(
 
   /**
    * In float, a block's attention: input, normed input, queries, keys, values, result, and scores
-   * (H, L, L); or its feed-forward, with all that came before it in the block and a widened weight.
+   * (H, L, L); or its feed-forward, with all that came before it in the block and a product's
+   * parts.
    */
   private static long encoding(Umt5Config c, long rows) {
     long inner = (long) c.heads() * c.headDim();
     long scores = Math.min(c.heads() * rows * rows * Float.BYTES, CudaTensorOps.SCORE_BYTES);
     long attending = rows * (2L * c.dim() + 4 * inner) * Float.BYTES + scores;
-    long weight = (long) c.dim() * c.ffnDim();
-    long feeding = (rows * (7L * c.dim() + 4 * inner + 4L * c.ffnDim()) + weight) * Float.BYTES;
+    long feeding = rows * (9L * c.dim() + 4 * inner + 5L * c.ffnDim()) * Float.BYTES;
     return Math.max(attending, feeding);
   }
 

@@ -76,9 +76,8 @@ class Umt5EncoderOnCudaTest {
       expected = encode(reference, folder, length, count);
     }
     assertClose(expected, folder, length, count, DataType.FLOAT32, 2e-6);
-    // The recorded weights are random, so that scores are large and attention is sharp.
-    double rounding = checkpoint == Checkpoint.DEMO ? 1.5e-2 : 3e-2;
-    assertClose(expected, folder, length, count, DataType.BFLOAT16, rounding);
+    // Weights and result are rounded; the weights that are recorded hold more than 16 bits.
+    assertClose(expected, folder, length, count, DataType.BFLOAT16, 4e-3);
   }
 
   private void assertClose(
