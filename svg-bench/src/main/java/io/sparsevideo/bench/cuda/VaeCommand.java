@@ -206,7 +206,7 @@ final class VaeCommand implements Callable<Integer> {
               .toArray()[repeats / 2];
       MemoryStatistics memory = ops.manager().statistics();
       System.out.printf(
-          "%n%s %s: %.1f ms, at most %.2f GB of tensors, %.2f GB with the kernels' working memory%n",
+          "%n%s %s: %.1f ms; so far at most %.2f GB of tensors, %.2f GB with the kernels' memory%n",
           pass.name().toLowerCase(),
           input.getShape(),
           ms,
