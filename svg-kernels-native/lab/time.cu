@@ -268,9 +268,12 @@ class FunctionTimer : Timer {
   void convolution() {
     struct Shape {
       int frames, earlier, height, width, channels, outputs, kernel_frames, kernel, repeat = 1;
+      bool residual = false;
     };
     for (const Shape& s : {Shape{4, 2, 720, 1280, 96, 96, 3, 3},
+                           {4, 2, 720, 1280, 96, 96, 3, 3, 1, true},
                            {4, 2, 360, 640, 192, 192, 3, 3},
+                           {4, 2, 360, 640, 192, 192, 3, 3, 1, true},
                            {2, 2, 180, 320, 384, 384, 3, 3},
                            {2, 2, 180, 320, 192, 384, 3, 3},
                            {1, 2, 90, 160, 384, 384, 3, 3},
@@ -285,15 +288,16 @@ class FunctionTimer : Timer {
                            {2, 2, 180, 320, 384, 768, 3, 1},
                            {1, 2, 90, 160, 384, 768, 3, 1},
                            {2, 0, 180, 320, 192, 384, 1, 1}}) {
-      const std::string name =
-          text("convolution %d+%dx%dx%d, %d to %d, %dx%dx%d%s", s.earlier, s.frames, s.height, s.width, s.channels,
-               s.outputs, s.kernel_frames, s.kernel, s.kernel, s.repeat > 1 ? ", doubled" : "");
+      const std::string name = text("convolution %d+%dx%dx%d, %d to %d, %dx%dx%d%s%s", s.earlier, s.frames, s.height,
+                                    s.width, s.channels, s.outputs, s.kernel_frames, s.kernel, s.kernel,
+                                    s.repeat > 1 ? ", doubled" : "", s.residual ? ", residual" : "");
       if (!wanted(name)) continue;
       const int64_t pixels = int64_t(s.height) * s.width, taps = s.kernel_frames * s.kernel * s.kernel;
       const int out_frames = s.frames + s.earlier - s.kernel_frames + 1;
       Device<__nv_bfloat16> x(s.frames * pixels * s.channels, 5), earlier((s.earlier + 1) * pixels * s.channels, 6);
       Device<__nv_bfloat16> weight(s.outputs * taps * s.channels, 7), bias(s.outputs, 8);
       Device<__nv_bfloat16> out(out_frames * pixels * s.repeat * s.repeat * s.outputs);
+      Device<__nv_bfloat16> residual(s.residual ? out.count : 1, 9);
       svg_convolution_params p{};
       p.struct_size = sizeof p;
       p.dtype = SVG_BF16;
@@ -312,6 +316,7 @@ class FunctionTimer : Timer {
       p.x = x.data;
       p.weight = weight.data;
       p.bias = bias.data;
+      if (s.residual) p.residual = residual.data;
       p.out = out.data;
       const double ms = median(10, [&] { run("svg_convolution", p); });
       std::printf("%-58s %9.3f ms %8.0f TFLOP/s\n", name.c_str(), ms,

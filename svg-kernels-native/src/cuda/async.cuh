@@ -60,6 +60,12 @@ struct Barrier {
   }
 };
 
+/// A warp's products are through with what the barrier guards.
+__device__ inline void release(Barrier& barrier) {
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) barrier.arrive();
+}
+
 /// Makes barrier initialisations visible to bulk copies.
 __device__ inline void fence_barrier_init() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 

@@ -244,29 +244,13 @@ __device__ inline void store(const float (&o)[N], const Output<T>& output, int64
         const int at = (column / 8 + i) * 4 + r * 2;
         words[i] = packed<T>(o[at], o[at + 1]);
       }
-      // A 4 x 4 transposition of words and lanes.
-#pragma unroll
-      for (int bit = 1; bit < 4; bit *= 2) {
-        const bool upper = (quad & bit) != 0;
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-          if ((i & bit) != 0) continue;
-          const uint32_t got = __shfl_xor_sync(0xffffffffu, upper ? words[i] : words[i | bit], bit);
-          (upper ? words[i] : words[i | bit]) = got;
-        }
-      }
+      exchange(words);
       if (output.inside[r]) {
         *reinterpret_cast<uint4*>(output.row + r * 8 * row_stride + column + quad * 8) =
             make_uint4(words[0], words[1], words[2], words[3]);
       }
     }
   }
-}
-
-/// A warp's products are through with what the barrier guards.
-__device__ inline void release(Barrier& barrier) {
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) barrier.arrive();
 }
 
 template <class T, class Tile, class Source>

@@ -163,22 +163,6 @@ __device__ inline void bring_weights(const Operands& p, char* weights, Barriers&
   }
 }
 
-/// A 4 x 4 transposition of words and the four lanes that share a row of a result: from a lane's own columns of four
-/// groups of 8 to the 8 columns of one group, or back.
-__device__ inline void exchange(uint32_t (&words)[4]) {
-  const int quad = threadIdx.x % 4;
-#pragma unroll
-  for (int bit = 1; bit < 4; bit *= 2) {
-    const bool upper = (quad & bit) != 0;
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      if ((i & bit) != 0) continue;
-      const uint32_t got = __shfl_xor_sync(0xffffffffu, upper ? words[i] : words[i | bit], bit);
-      (upper ? words[i] : words[i | bit]) = got;
-    }
-  }
-}
-
 template <class T>
 __device__ inline float2 unpacked(uint32_t pair) {
   Vector<T, 2> both;
@@ -233,12 +217,6 @@ __device__ inline void write_pixel(const Operands& p, const float (&sums)[N], in
       out[channel] = from_float<T>(within<T>(sum));
     }
   }
-}
-
-/// A warp's products are through with what the barrier guards.
-__device__ inline void release(Barrier& barrier) {
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) barrier.arrive();
 }
 
 template <class T, class Tile>

@@ -73,6 +73,22 @@ __device__ inline void wgmma_hold(T (&registers)[N]) {
   }
 }
 
+/// A 4 x 4 transposition of words and the four lanes that share a row of a result: from a lane's own columns of four
+/// groups of 8 to the 8 columns of one group, or back.
+__device__ inline void exchange(uint32_t (&words)[4]) {
+  const int quad = threadIdx.x % 4;
+#pragma unroll
+  for (int bit = 1; bit < 4; bit *= 2) {
+    const bool upper = (quad & bit) != 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      if ((i & bit) != 0) continue;
+      const uint32_t got = __shfl_xor_sync(0xffffffffu, upper ? words[i] : words[i | bit], bit);
+      (upper ? words[i] : words[i | bit]) = got;
+    }
+  }
+}
+
 #define SVG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define SVG_D16(d, i) SVG_D4(d, i), SVG_D4(d, i + 4), SVG_D4(d, i + 8), SVG_D4(d, i + 12)
 #define SVG_D64(d) SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)
