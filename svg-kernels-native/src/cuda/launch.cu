@@ -98,8 +98,18 @@ CUtensorMap tensor_map(const svg_heads& tensor, int32_t dtype, int heads, int ro
 
 void Workspace::allocate() {
   void* block = nullptr;
-  check(cudaMallocFromPoolAsync(&block, size_, pool_of(Device::current().id), stream_),
-        "allocating the working buffers");
+  const int device = Device::current().id;
+  cudaError_t result = cudaMallocFromPoolAsync(&block, size_, pool_of(device), stream_);
+  if (result == cudaErrorMemoryAllocation) {
+    // Where the caller has its memory from the device's default pool, that may hold what is missing, idle.
+    cudaGetLastError();
+    cudaMemPool_t callers;
+    check(cudaDeviceSynchronize(), "waiting for memory");  // what streams still are to free is free then
+    check(cudaDeviceGetDefaultMemPool(&callers, device), "finding the default memory pool");
+    check(cudaMemPoolTrimTo(callers, 0), "giving idle memory back");
+    result = cudaMallocFromPoolAsync(&block, size_, pool_of(device), stream_);
+  }
+  check(result, "allocating the working buffers");
   block_ = static_cast<char*>(block);
   for (int i = 0; i < count_; i++) *pieces_[i].pointer = block_ + pieces_[i].offset;
 }

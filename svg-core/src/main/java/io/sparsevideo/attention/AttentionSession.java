@@ -92,7 +92,10 @@ public final class AttentionSession implements AutoCloseable {
     return out;
   }
 
-  /** What each call so far computed, in order; waits for what the device still computes. */
+  /**
+   * What each call so far computed, in order; waits for what the device still computes. To be asked
+   * before {@link #close}.
+   */
   public List<LayerDensity> densities() {
     return calls.stream()
         .map(c -> new LayerDensity(c.step, c.pass, c.layer, c.kind, c.density.getAsDouble()))
