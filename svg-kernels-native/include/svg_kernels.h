@@ -320,6 +320,23 @@ typedef struct svg_rms_norm_params {
 SVG_API int32_t svg_rms_norm(const svg_rms_norm_params* params, svg_stream stream);
 
 /*
+ * The Wan VAE's norm over channels: out = x / max(|x|, 1e-12) * sqrt(width) * gamma with |x| the Euclidean norm of a
+ * row, followed by x / (1 + exp(-x)) where silu is not 0.
+ */
+typedef struct svg_channel_norm_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of x and out */
+  int32_t heads;
+  int32_t rows;
+  int32_t width; /* 1 to 16384 */
+  int32_t weight_dtype;
+  int32_t silu;
+  svg_heads x, out;
+  const void* weight; /* gamma (width), or NULL for ones */
+} svg_channel_norm_params;
+SVG_API int32_t svg_channel_norm(const svg_channel_norm_params* params, svg_stream stream);
+
+/*
  * n = (x - mean(x)) / sqrt(var(x) + epsilon), then n * weight + bias where given, then n * (1 + scale) + shift where
  * given. The variance is the biased one.
  */
@@ -424,6 +441,43 @@ typedef struct svg_activation_params {
 SVG_API int32_t svg_activation(const svg_activation_params* params, svg_stream stream);
 
 /*
+ * out = softmax(scale * scores + bias) over the last dimension, in fp32. A row of -infinity becomes zeros.
+ * The bias of score [h][r][c] is bias[h * bias_strides[0] + r * bias_strides[1] + c * bias_strides[2]]. Strides may be
+ * 0, for a bias that several scores share, or negative: a bias by relative position has -1 and 1 for rows and columns.
+ */
+typedef struct svg_softmax_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of out */
+  int32_t heads;
+  int32_t rows;
+  int32_t width; /* scores of a row */
+  int32_t bias_dtype;
+  float scale;
+  svg_heads scores; /* f32 */
+  svg_heads out;    /* may be scores itself if it is f32 */
+  const void* bias; /* that of score [0][0][0], or NULL */
+  int64_t bias_strides[3];
+} svg_softmax_params;
+SVG_API int32_t svg_softmax(const svg_softmax_params* params, svg_stream stream);
+
+/*
+ * out[i] = table[indices[i]]: rows of a table, repeats allowed. An index that is no row of the table is refused by the
+ * host library; the CUDA library, which would have to wait to see it, makes its row zeros.
+ */
+typedef struct svg_gather_rows_params {
+  uint32_t struct_size;
+  int32_t dtype; /* of table and out */
+  int32_t table_rows;
+  int32_t rows;
+  int32_t width;
+  int32_t index_bytes; /* 4 or 8: int32_t or int64_t */
+  svg_heads table;     /* one head */
+  svg_heads out;       /* one head */
+  const void* indices; /* (rows) */
+} svg_gather_rows_params;
+SVG_API int32_t svg_gather_rows(const svg_gather_rows_params* params, svg_stream stream);
+
+/*
  * Sinusoidal embedding of timesteps, as diffusers' Timesteps. With half = width / 2 (rounded down), row r of out is
  * sin(angle_i) for i in [0, half), then cos(angle_i), or with flip_sin_to_cos not 0 the other way round; the last
  * column of an odd width is 0.
@@ -475,6 +529,52 @@ typedef struct svg_patchify_params {
 SVG_API int32_t svg_patchify(const svg_patchify_params* params, svg_stream stream);
 
 /*
+ * Convolution of a clip with its channels last, in three dimensions or, with kernel_frames 1, of every frame:
+ *   out[t][y][x][o] = bias[o] + residual[t][y][x][o] + the sum over dt, dy, dx and c of weight[o][dt][dy][dx][c]
+ *     * clip[t * frame_stride + dt][y * stride + dy - pad_top][x * stride + dx - pad_left][c]
+ * summed in fp32 and rounded once; what is too large for fp16 becomes its largest number. The clip is the frames of
+ * earlier, then those of x, so that a causal convolution need not copy them together; what lies outside of a frame is
+ * zero, and no frames are added. With repeat above 1, every pixel of the clip stands for repeat x repeat equal ones
+ * (nearest upsampling); weights that meet the same pixel may then be added first and rounded to dtype. All sizes of out
+ * round down: (earlier_frames + frames - kernel_frames) / frame_stride + 1 frames of (height * repeat + pad_top +
+ * pad_bottom - kernel_height) / stride + 1 rows, and columns likewise.
+ */
+typedef struct svg_convolution_params {
+  uint32_t struct_size;
+  int32_t dtype;                           /* of all arrays */
+  int32_t frames, height, width, channels; /* of x */
+  int32_t earlier_frames;                  /* at least 0 */
+  int32_t out_channels;
+  int32_t kernel_frames, kernel_height, kernel_width;
+  int32_t frame_stride;
+  int32_t stride;                                   /* of rows and columns */
+  int32_t repeat;                                   /* of rows and columns; 1 for a clip as it is */
+  int32_t pad_top, pad_bottom, pad_left, pad_right; /* 0 to 65535 each */
+  const void* earlier;  /* (earlier_frames, height, width, channels); ignored without such frames */
+  const void* x;        /* (frames, height, width, channels) */
+  const void* weight;   /* (out_channels, kernel_frames, kernel_height, kernel_width, channels) */
+  const void* bias;     /* (out_channels), or NULL */
+  const void* residual; /* like out, or NULL */
+  void* out;
+} svg_convolution_params;
+SVG_API int32_t svg_convolution(const svg_convolution_params* params, svg_stream stream);
+
+/*
+ * Colours as bytes: out = (min(max(x, -1), 1) + 1) * 127.5, rounded half up. A value that is not a number becomes 0,
+ * and is counted for its frame.
+ */
+typedef struct svg_color_bytes_params {
+  uint32_t struct_size;
+  int32_t dtype;        /* of x */
+  int32_t frames;       /* at most 65535 */
+  int32_t frame_size;   /* values of a frame */
+  const void* x;        /* (frames, frame_size) */
+  uint8_t* out;         /* (frames, frame_size) */
+  int32_t* not_numbers; /* (frames), written */
+} svg_color_bytes_params;
+SVG_API int32_t svg_color_bytes(const svg_color_bytes_params* params, svg_stream stream);
+
+/*
  * The functions from here on work on views of any layout: sizes are the function's, strides count elements and are at
  * least 0. What is read may have strides of 0 (broadcasting); what is written must not overlap itself.
  */
@@ -495,7 +595,14 @@ typedef struct svg_copy_params {
 } svg_copy_params;
 SVG_API int32_t svg_copy(const svg_copy_params* params, svg_stream stream);
 
-typedef enum svg_elementwise_op { SVG_ADD = 0, SVG_SUBTRACT = 1, SVG_MULTIPLY = 2, SVG_DIVIDE = 3 } svg_elementwise_op;
+typedef enum svg_elementwise_op {
+  SVG_ADD = 0,
+  SVG_SUBTRACT = 1,
+  SVG_MULTIPLY = 2,
+  SVG_DIVIDE = 3,
+  SVG_MINIMUM = 4, /* NaN where either is */
+  SVG_MAXIMUM = 5  /* likewise */
+} svg_elementwise_op;
 
 /*
  * out = x op y, or x op scalar where y.data is NULL; computed in fp32 and rounded once to out's type. out may be x or y

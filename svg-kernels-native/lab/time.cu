@@ -241,6 +241,84 @@ class FunctionTimer : Timer {
     }
   }
 
+  void channel_norm() {
+    struct Shape {
+      int rows, width;
+    };
+    for (const Shape& s : {Shape{3686400, 96}, {921600, 192}, {460800, 384}}) {  // four frames of 720 x 1280, …
+      const std::string name = text("channel_norm %dx%d, SiLU", s.rows, s.width);
+      if (!wanted(name)) continue;
+      const int64_t size = int64_t(s.rows) * s.width;
+      Device<__nv_bfloat16> x(size, 5), out(size), weight(s.width, 6);
+      svg_channel_norm_params p{};
+      p.struct_size = sizeof p;
+      p.dtype = p.weight_dtype = SVG_BF16;
+      p.heads = 1;
+      p.rows = s.rows;
+      p.width = s.width;
+      p.silu = 1;
+      p.weight = weight.data;
+      p.x = {x.data, size, s.width};
+      p.out = {out.data, size, s.width};
+      print(name, median(20, [&] { run("svg_channel_norm", p); }), 4.0 * size);
+    }
+  }
+
+  /// The convolutions of the Wan VAE's decoder at 720 x 1280, for all chunks but the first.
+  void convolution() {
+    struct Shape {
+      int frames, earlier, height, width, channels, outputs, kernel_frames, kernel, repeat = 1;
+    };
+    for (const Shape& s : {Shape{4, 2, 720, 1280, 96, 96, 3, 3},
+                           {4, 2, 360, 640, 192, 192, 3, 3},
+                           {2, 2, 180, 320, 384, 384, 3, 3},
+                           {2, 2, 180, 320, 192, 384, 3, 3},
+                           {1, 2, 90, 160, 384, 384, 3, 3},
+                           {1, 2, 90, 160, 16, 384, 3, 3},
+                           {4, 2, 720, 1280, 96, 3, 3, 3},
+                           {4, 0, 720, 1280, 192, 96, 1, 3},
+                           {4, 0, 360, 640, 384, 192, 1, 3},
+                           {2, 0, 180, 320, 384, 192, 1, 3},
+                           {4, 0, 360, 640, 192, 96, 1, 3, 2},
+                           {4, 0, 180, 320, 384, 192, 1, 3, 2},
+                           {2, 0, 90, 160, 384, 192, 1, 3, 2},
+                           {2, 2, 180, 320, 384, 768, 3, 1},
+                           {1, 2, 90, 160, 384, 768, 3, 1},
+                           {2, 0, 180, 320, 192, 384, 1, 1}}) {
+      const std::string name =
+          text("convolution %d+%dx%dx%d, %d to %d, %dx%dx%d%s", s.earlier, s.frames, s.height, s.width, s.channels,
+               s.outputs, s.kernel_frames, s.kernel, s.kernel, s.repeat > 1 ? ", doubled" : "");
+      if (!wanted(name)) continue;
+      const int64_t pixels = int64_t(s.height) * s.width, taps = s.kernel_frames * s.kernel * s.kernel;
+      const int out_frames = s.frames + s.earlier - s.kernel_frames + 1;
+      Device<__nv_bfloat16> x(s.frames * pixels * s.channels, 5), earlier((s.earlier + 1) * pixels * s.channels, 6);
+      Device<__nv_bfloat16> weight(s.outputs * taps * s.channels, 7), bias(s.outputs, 8);
+      Device<__nv_bfloat16> out(out_frames * pixels * s.repeat * s.repeat * s.outputs);
+      svg_convolution_params p{};
+      p.struct_size = sizeof p;
+      p.dtype = SVG_BF16;
+      p.frames = s.frames;
+      p.height = s.height;
+      p.width = s.width;
+      p.channels = s.channels;
+      p.earlier_frames = s.earlier;
+      p.out_channels = s.outputs;
+      p.kernel_frames = s.kernel_frames;
+      p.kernel_height = p.kernel_width = s.kernel;
+      p.frame_stride = p.stride = 1;
+      p.repeat = s.repeat;
+      p.pad_top = p.pad_bottom = p.pad_left = p.pad_right = s.kernel / 2;
+      p.earlier = earlier.data;
+      p.x = x.data;
+      p.weight = weight.data;
+      p.bias = bias.data;
+      p.out = out.data;
+      const double ms = median(10, [&] { run("svg_convolution", p); });
+      std::printf("%-58s %9.3f ms %8.0f TFLOP/s\n", name.c_str(), ms,
+                  2.0 * out_frames * pixels * s.repeat * s.repeat * s.outputs * taps * s.channels / ms * 1e-9);
+    }
+  }
+
   void rope() {
     struct Shape {
       int heads, rows, dim;
@@ -290,7 +368,7 @@ class FunctionTimer : Timer {
   }
 
   void elementwise() {
-    if (!wanted("gated_residual") && !wanted("gelu")) return;
+    if (!wanted("gated_residual") && !wanted("gelu") && !wanted("add")) return;
     const int rows = 75600, width = 5120;
     const int64_t size = int64_t(rows) * width;
     Device<__nv_bfloat16> x(size, 5), y(size, 6), out(size);
@@ -318,6 +396,18 @@ class FunctionTimer : Timer {
                             {out.data, size, width},
                             gate.data};
     print("bias and gelu 75600x5120", median(20, [&] { run("svg_activation", a); }), 4.0 * size);
+    svg_elementwise_params e{};
+    e.struct_size = sizeof e;
+    e.op = SVG_ADD;
+    e.dims = 1;
+    e.x_dtype = e.y_dtype = e.out_dtype = SVG_BF16;
+    e.sizes[0] = size;
+    e.x = {x.data, {1}};
+    e.y = {y.data, {1}};
+    e.out = {out.data, {1}};
+    print("add, bf16 75600x5120", median(20, [&] { run("svg_elementwise", e); }), 6.0 * size);
+    e.y = {};
+    print("add a number, bf16 75600x5120", median(20, [&] { run("svg_elementwise", e); }), 4.0 * size);
   }
 
  private:
@@ -354,6 +444,8 @@ void time_all(const Libraries& libraries, const std::string& only) {
   timer.profile();
   timer.rows_in_order();
   timer.norms();
+  timer.channel_norm();
+  timer.convolution();
   timer.rope();
   timer.elementwise();
 }

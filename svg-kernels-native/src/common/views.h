@@ -140,7 +140,7 @@ inline Loops<2> copy_loops(const svg_copy_params& p) {
 
 /// Views x, y and out; y is x where there is none.
 inline Loops<3> elementwise_loops(const svg_elementwise_params& p) {
-  if (p.op < SVG_ADD || p.op > SVG_DIVIDE) refuse("op is %d, expected %d to %d", p.op, SVG_ADD, SVG_DIVIDE);
+  if (p.op < SVG_ADD || p.op > SVG_MAXIMUM) refuse("op is %d, expected %d to %d", p.op, SVG_ADD, SVG_MAXIMUM);
   const auto size = [](const char* name, int dtype) {
     if (dtype < SVG_F32 || dtype > SVG_BF16) refuse("%s is %d, expected %d to %d", name, dtype, SVG_F32, SVG_BF16);
     return dtype == SVG_F32 ? 4 : 2;

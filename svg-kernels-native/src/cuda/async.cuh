@@ -83,6 +83,15 @@ __device__ inline void copy_box(void* shared, const CUtensorMap& map, int column
       "l"(&map), "r"(column), "r"(row), "r"(head), "r"(shared_address(&barrier))
       : "memory");
 }
+/// The same of a tensor (channels, columns, rows, frames).
+__device__ inline void copy_box(void* shared, const CUtensorMap& map, int channel, int column, int row, int frame,
+                                Barrier& barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, %5}], "
+      "[%6];" ::"r"(shared_address(shared)),
+      "l"(&map), "r"(channel), "r"(column), "r"(row), "r"(frame), "r"(shared_address(&barrier))
+      : "memory");
+}
 
 #endif
 

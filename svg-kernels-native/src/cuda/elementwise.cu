@@ -67,14 +67,6 @@ __global__ void __launch_bounds__(kThreads, 3) add_gated(const svg_gated_residua
   }
 }
 
-/// 1 / (1 + exp(-x)); exp and the reciprocal in one instruction each, about 2 ulp.
-__device__ inline float logistic(float x) {
-  float power, result;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * -1.44269504f));
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(1 + power));
-  return result;
-}
-
 template <int Kind>
 __device__ inline float activated(float x) {
   if constexpr (Kind == SVG_GELU_TANH) {

@@ -61,26 +61,39 @@ bool Device::uses_wgmma() const {
   return capability == 90 && (path == nullptr || std::strcmp(path, "sync") != 0);
 }
 
-CUtensorMap tensor_map(const svg_heads& tensor, int32_t dtype, int heads, int rows, int width, int box_rows,
-                       int box_columns) {
-  const int64_t row_bytes = tensor.row_stride * 2;
-  const cuuint64_t sizes[] = {cuuint64_t(width), cuuint64_t(rows), cuuint64_t(heads)};
-  // A dimension of one entry has no stride to speak of, but the engine wants a valid one.
-  const cuuint64_t strides[] = {cuuint64_t(rows > 1 ? row_bytes : width * 2),
-                                cuuint64_t(heads > 1 ? tensor.head_stride * 2 : width * 2)};
-  const cuuint32_t box[] = {cuuint32_t(box_columns), cuuint32_t(box_rows), 1}, steps[] = {1, 1, 1};
+template <int Dims>
+CUtensorMap tensor_map(const void* data, int32_t dtype, const cuuint64_t (&sizes)[Dims],
+                       const cuuint64_t (&strides)[Dims - 1], const cuuint32_t (&box)[Dims]) {
+  cuuint32_t steps[Dims];
+  for (cuuint32_t& step : steps) step = 1;
   CUtensorMap map;
   const CUresult result =
       tensor_map_encoder()(&map, dtype == SVG_F16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                           3, tensor.data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                           box_columns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+                           Dims, const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                           box[0] == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) {
     unsupported(
-        "a tensor of %d heads, %d rows of %d with strides %lld and %lld cannot be copied in boxes (CUresult %d)", heads,
-        rows, width, (long long)tensor.head_stride, (long long)tensor.row_stride, int(result));
+        "a tensor of %d dimensions at %p, %llu by %llu of the first two, %llu bytes apart, cannot be copied in boxes "
+        "of "
+        "%u by %u (CUresult %d)",
+        Dims, data, (unsigned long long)sizes[0], (unsigned long long)sizes[1], (unsigned long long)strides[0], box[0],
+        box[1], int(result));
   }
   return map;
+}
+template CUtensorMap tensor_map(const void*, int32_t, const cuuint64_t (&)[3], const cuuint64_t (&)[2],
+                                const cuuint32_t (&)[3]);
+template CUtensorMap tensor_map(const void*, int32_t, const cuuint64_t (&)[4], const cuuint64_t (&)[3],
+                                const cuuint32_t (&)[4]);
+
+CUtensorMap tensor_map(const svg_heads& tensor, int32_t dtype, int heads, int rows, int width, int box_rows,
+                       int box_columns) {
+  // A dimension of one entry has no stride to speak of, but the engine wants a valid one.
+  return tensor_map<3>(tensor.data, dtype, {cuuint64_t(width), cuuint64_t(rows), cuuint64_t(heads)},
+                       {cuuint64_t(rows > 1 ? tensor.row_stride * 2 : width * 2),
+                        cuuint64_t(heads > 1 ? tensor.head_stride * 2 : width * 2)},
+                       {cuuint32_t(box_columns), cuuint32_t(box_rows), 1});
 }
 
 void Workspace::allocate() {

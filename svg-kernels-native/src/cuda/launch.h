@@ -56,6 +56,11 @@ class Workspace {
 CUtensorMap tensor_map(const svg_heads& tensor, int32_t dtype, int heads, int rows, int width, int box_rows,
                        int box_columns);
 
+/// The same of a tensor of any sizes and strides (bytes, one less than sizes), the contiguous dimension first.
+template <int Dims>
+CUtensorMap tensor_map(const void* data, int32_t dtype, const cuuint64_t (&sizes)[Dims],
+                       const cuuint64_t (&strides)[Dims - 1], const cuuint32_t (&box)[Dims]);
+
 /// Launches kernel<<<grid, block, shared, stream>>>(arguments...), raising its shared memory limit where needed.
 template <class... Parameters, class... Values>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream,

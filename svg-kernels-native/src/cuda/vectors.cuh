@@ -29,6 +29,17 @@ __device__ inline T from_float(float x) {
   }
 }
 
+/// x, or the largest number of T of its sign where x is beyond all of them: of the types here fp16 has so few. NaN
+/// stays.
+template <class T>
+__device__ inline float within(float x) {
+  if constexpr (std::is_same_v<T, f16>) {
+    asm("min.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(65504.0f));
+    asm("max.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(-65504.0f));
+  }
+  return x;
+}
+
 /// 2 to the power of x in one instruction, to about 2 units in the last place; results below 2^-126 become 0.
 __device__ inline float exp2_fast(float x) {
   float y;

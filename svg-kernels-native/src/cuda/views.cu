@@ -1,7 +1,8 @@
 // Copies and arithmetic over views of any layout, for what is off the hot path: svg_copy, svg_elementwise.
 //
 // Bytes: every element once in, once out. A thread takes one unit at a time: of a copy the widest that all rows are
-// made of, 16 bytes where they are aligned; of arithmetic one element. Rows that are not contiguous cost more.
+// made of, 16 bytes where they are aligned; of arithmetic one element, but where all views are of one type and lie one
+// behind the other several units of 16 bytes, all loads before the first use. Rows that are not contiguous cost more.
 #include <algorithm>
 
 #include "../common/views.h"
@@ -61,6 +62,25 @@ struct Operation {
   float scalar;
 };
 
+/// Calls body with the function of a svg_elementwise_op.
+template <class Body>
+__device__ inline void with_operation(int op, Body body) {
+  switch (op) {
+    case SVG_ADD:
+      return body([](float x, float y) { return x + y; });
+    case SVG_SUBTRACT:
+      return body([](float x, float y) { return x - y; });
+    case SVG_MULTIPLY:
+      return body([](float x, float y) { return x * y; });
+    case SVG_DIVIDE:
+      return body([](float x, float y) { return __fdiv_rn(x, y); });
+    case SVG_MINIMUM:
+      return body([](float x, float y) { return x < y || x != x ? x : y; });
+    default:
+      return body([](float x, float y) { return x > y || x != x ? x : y; });
+  }
+}
+
 template <class Index>
 __global__ void __launch_bounds__(kThreads) combine(const Loops<3> loops, const Operation o) {
   const Index count = Index(loops.count), step = Index(gridDim.x) * kThreads;
@@ -69,12 +89,66 @@ __global__ void __launch_bounds__(kThreads) combine(const Loops<3> loops, const 
     locate(loops, i, at);
     const float x = load_as_float(at[0], o.x_dtype);
     const float y = o.has_y ? load_as_float(at[1], o.y_dtype) : o.scalar;
-    const float result = o.op == SVG_ADD        ? x + y
-                         : o.op == SVG_SUBTRACT ? x - y
-                         : o.op == SVG_MULTIPLY ? x * y
-                                                : __fdiv_rn(x, y);
+    float result;
+    with_operation(o.op, [&](auto apply) { result = apply(x, y); });
     store_float(at[2], o.out_dtype, result);
   }
+}
+
+constexpr int kUnits = 4;  // of each operand under way in a thread
+
+/// x, y where there is one, and out are contiguous, of one type and aligned to 16 bytes.
+template <class T, bool HasY>
+__global__ void __launch_bounds__(kThreads)
+    combine_units(const T* x, const T* y, T* out, int64_t count, const Operation o) {
+  constexpr int N = kVector<T>;
+  const int64_t units = count / N, first = int64_t(blockIdx.x) * kUnits * kThreads + threadIdx.x;
+  with_operation(o.op, [&](auto apply) {
+    Vector<T, N> xs[kUnits], ys[kUnits];
+#pragma unroll
+    for (int r = 0; r < kUnits; r++) {
+      const int64_t i = first + r * kThreads;
+      if (i < units) {
+        xs[r] = load<N>(x + i * N);
+        if (HasY) ys[r] = load<N>(y + i * N);
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kUnits; r++) {
+      const int64_t i = first + r * kThreads;
+      if (i < units) {
+        float values[N], by[N];
+        widen(xs[r], values);
+        if (HasY) widen(ys[r], by);
+#pragma unroll
+        for (int j = 0; j < N; j++) values[j] = apply(values[j], HasY ? by[j] : o.scalar);
+        store(out + i * N, narrow<T, N>(values));
+      }
+    }
+    if (first < count % N) {  // what is left over behind the last unit
+      const int64_t i = units * N + first;
+      out[i] = from_float<T>(apply(to_float(x[i]), HasY ? to_float(y[i]) : o.scalar));
+    }
+  });
+}
+
+/// Whether combine_units has it.
+bool is_plain(const Loops<3>& loops, const Operation& o) {
+  if (loops.dims != 1 || o.x_dtype != o.out_dtype || (o.has_y && o.y_dtype != o.out_dtype)) return false;
+  for (int v = 0; v < 3; v++) {
+    if (loops.strides[v][0] != element_size(o.out_dtype) || reinterpret_cast<uintptr_t>(loops.data[v]) % 16 != 0) {
+      return false;
+    }
+  }
+  return loops.count / (kUnits * kThreads) < INT32_MAX;
+}
+
+template <class T>
+void launch_units(const Loops<3>& loops, const Operation& o, cudaStream_t stream) {
+  const int64_t blocks = ceil_div(ceil_div(loops.count, kVector<T>), kUnits * kThreads);
+  const auto kernel = o.has_y ? combine_units<T, true> : combine_units<T, false>;
+  launch("combining arrays", kernel, uint32_t(blocks), kThreads, 0, stream, reinterpret_cast<const T*>(loops.data[0]),
+         reinterpret_cast<const T*>(loops.data[1]), reinterpret_cast<T*>(loops.data[2]), loops.count, o);
 }
 
 uint32_t blocks_for(int64_t count) {
@@ -137,8 +211,11 @@ int32_t svg_elementwise(const svg_elementwise_params* params, svg_stream stream)
   return run(__func__, params, [stream](const svg_elementwise_params& p) {
     const Loops<3> loops = elementwise_loops(p);
     const Operation operation = {p.op, p.x_dtype, p.y_dtype, p.out_dtype, p.y.data != nullptr, p.scalar};
+    const cudaStream_t on = static_cast<cudaStream_t>(stream);
+    if (is_plain(loops, operation)) {
+      return with_type(p.out_dtype, [&](auto type) { launch_units<decltype(type)>(loops, operation, on); });
+    }
     const auto kernel = is_small(loops.count) ? combine<uint32_t> : combine<uint64_t>;
-    launch("combining views", kernel, blocks_for(loops.count), kThreads, 0, static_cast<cudaStream_t>(stream), loops,
-           operation);
+    launch("combining views", kernel, blocks_for(loops.count), kThreads, 0, on, loops, operation);
   });
 }

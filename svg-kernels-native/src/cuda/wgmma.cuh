@@ -21,13 +21,19 @@ __host__ __device__ constexpr int swizzled(int row, int column, int columns) {
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-/// What wgmma needs to know of a panel in shared memory, from its address (aligned to 8 rows).
+/// What wgmma needs to know of an operand in shared memory: every 8 rows of a panel's columns lie one behind the other,
+/// the next 8 rows group_bytes further. The swizzle goes by addresses, so that the operand may begin at any row.
+template <int PanelColumns>
+__device__ inline uint64_t rows_descriptor(uint32_t address, uint32_t group_bytes) {
+  static_assert(PanelColumns == 64 || PanelColumns == 32, "a panel row is a swizzle span of 128 or 64 bytes");
+  constexpr uint64_t swizzle = PanelColumns == 64 ? 1 : 2;
+  return uint64_t((address & 0x3ffff) >> 4) | 1ull << 16 | uint64_t(group_bytes >> 4) << 32 | swizzle << 62;
+}
+
+/// The same of a whole panel.
 template <int PanelColumns>
 __device__ inline uint64_t panel_descriptor(uint32_t address) {
-  static_assert(PanelColumns == 64 || PanelColumns == 32, "a panel row is a swizzle span of 128 or 64 bytes");
-  constexpr uint64_t eight_rows = 8 * PanelColumns * 2 >> 4;
-  constexpr uint64_t swizzle = PanelColumns == 64 ? 1 : 2;
-  return uint64_t((address & 0x3ffff) >> 4) | 1ull << 16 | eight_rows << 32 | swizzle << 62;
+  return rows_descriptor<PanelColumns>(address, 8 * PanelColumns * 2);
 }
 
 /// The same of a panel whose 64 columns are the operand's N and whose rows are the 16 of its K: the operand is read
@@ -70,9 +76,14 @@ __device__ inline void wgmma_hold(T (&registers)[N]) {
 #define SVG_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define SVG_D16(d, i) SVG_D4(d, i), SVG_D4(d, i + 4), SVG_D4(d, i + 8), SVG_D4(d, i + 12)
 #define SVG_D64(d) SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32), SVG_D16(d, 48)
+#define SVG_REGISTERS_8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define SVG_REGISTERS_32                                                                                           \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31"
+#define SVG_REGISTERS_48                                                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
+  "%46, %47"
 #define SVG_REGISTERS_52                                                                                           \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
@@ -86,6 +97,12 @@ __device__ inline void wgmma_hold(T (&registers)[N]) {
   "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
   "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, %64, %65, %66, %67, " \
   "%68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87"
+#define SVG_REGISTERS_96                                                                                           \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
+  "%24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, " \
+  "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, %64, %65, %66, %67, " \
+  "%68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, " \
+  "%90, %91, %92, %93, %94, %95"
 
 /// d (+)= a b^T with a the fragments of 64 x 16, b a descriptor of N x 16; with Transposed, b is 16 x N.
 template <class T, int N, bool Transposed = false>
@@ -129,6 +146,9 @@ struct WgmmaShared;
             SVG_D4(d, 80), SVG_D4(d, 84))                                                                    \
   SVG_WGMMA(T, TYPE, 64, 32, true, "1", "%32, %33, %34, %35", "%36", "%37", SVG_D16(d, 0), SVG_D16(d, 16))   \
   SVG_WGMMA(T, TYPE, 128, 64, true, "1", "%64, %65, %66, %67", "%68", "%69", SVG_D64(d))                     \
+  SVG_WGMMA_SHARED(T, TYPE, 16, 8, "%8", "%9", "%10", SVG_D4(d, 0), SVG_D4(d, 4))                            \
+  SVG_WGMMA_SHARED(T, TYPE, 96, 48, "%48", "%49", "%50", SVG_D16(d, 0), SVG_D16(d, 16), SVG_D16(d, 32))      \
+  SVG_WGMMA_SHARED(T, TYPE, 192, 96, "%96", "%97", "%98", SVG_D64(d), SVG_D16(d, 64), SVG_D16(d, 80))        \
   SVG_WGMMA_SHARED(T, TYPE, 64, 32, "%32", "%33", "%34", SVG_D16(d, 0), SVG_D16(d, 16))                      \
   SVG_WGMMA_SHARED(T, TYPE, 176, 88, "%88", "%89", "%90", SVG_D64(d), SVG_D16(d, 64), SVG_D4(d, 80), SVG_D4(d, 84))
 SVG_WGMMA_TYPES(bf16, "bf16")
@@ -137,10 +157,13 @@ SVG_WGMMA_TYPES(f16, "f16")
 #undef SVG_WGMMA_TYPES
 #undef SVG_WGMMA_SHARED
 #undef SVG_WGMMA
+#undef SVG_REGISTERS_8
 #undef SVG_REGISTERS_32
+#undef SVG_REGISTERS_48
 #undef SVG_REGISTERS_52
 #undef SVG_REGISTERS_64
 #undef SVG_REGISTERS_88
+#undef SVG_REGISTERS_96
 #undef SVG_D64
 #undef SVG_D16
 #undef SVG_D4

@@ -1,4 +1,7 @@
-// RMSNorm and LayerNorm over the last dimension, and the gated residual that follows a normed block.
+// RMSNorm, the VAE's norm over channels and LayerNorm, and the gated residual that follows a normed block.
+#include <algorithm>
+#include <cmath>
+
 #include "arguments.h"
 #include "channels.h"
 #include "parallel.h"
@@ -37,6 +40,37 @@ int32_t svg_rms_norm(const svg_rms_norm_params* params, svg_stream) {
         if (weight) {
           weight->read_row(head, row, by);
           multiply(values, by, p.width);
+        }
+        out.write_row(head, row, values);
+      }
+    }
+  });
+}
+
+int32_t svg_channel_norm(const svg_channel_norm_params* params, svg_stream) {
+  using namespace svg;
+  return run(__func__, params, [](const svg_channel_norm_params& p) {
+    check_norm(p.heads, p.rows, p.width, 0);
+    Arguments arguments;
+    const Tensor x = arguments.read("x", p.x, p.dtype, p.heads, p.rows, p.width);
+    const auto weight =
+        arguments.read_weight("weight", p.weight, "weight_dtype", p.weight_dtype, p.heads, p.rows, p.width);
+    const Tensor out = arguments.write_over("out", p.out, "x", p.x, p.dtype, p.heads, p.rows, p.width);
+    ThreadRows scratch(p.width, 2);
+#pragma omp parallel for collapse(2) schedule(static) if (worth_threads(int64_t(p.heads) * p.rows * p.width))
+    for (int head = 0; head < p.heads; head++) {
+      for (int row = 0; row < p.rows; row++) {
+        float* const values = scratch[0];
+        float* const by = scratch[1];
+        x.read_row(head, row, values);
+        const double norm = std::sqrt(sum_of_squares(values, p.width));
+        multiply(values, float(std::sqrt(double(p.width)) / std::max(norm, 1e-12)), p.width);
+        if (weight) {
+          weight->read_row(head, row, by);
+          multiply(values, by, p.width);
+        }
+        if (p.silu != 0) {
+          for (int i = 0; i < p.width; i++) values[i] /= 1 + std::exp(-values[i]);
         }
         out.write_row(head, row, values);
       }

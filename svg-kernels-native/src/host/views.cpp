@@ -45,8 +45,12 @@ float apply(int op, float x, float y) {
       return x - y;
     case SVG_MULTIPLY:
       return x * y;
-    default:
+    case SVG_DIVIDE:
       return x / y;
+    case SVG_MINIMUM:
+      return x < y || x != x ? x : y;
+    default:
+      return x > y || x != x ? x : y;
   }
 }
 

@@ -1,6 +1,7 @@
 // A CUDA driver of two devices without a GPU, for tests of io.sparsevideo.cuda: device memory is host memory, and
 // streams run at once. It is as strict as the tests need: a call without the right current context, with a handle that
-// was given back, or for more memory than a device has, fails as the driver's does.
+// was given back, or for more memory than a device has, fails as the driver's does. It counts how often the host waits,
+// and refuses memory when told to (the functions fake_cuda_*).
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -63,6 +64,9 @@ std::set<Graph*> graphs;
 std::map<uintptr_t, Memory> memories;
 std::set<void*> pinned;
 int clock_ms = 0;
+int64_t waits = 0;                         // of the host for the device
+int64_t allocations = 0;                   // that were asked for
+int64_t allowed = INT64_MAX, refused = 0;  // allocations that still succeed, and how many fail then
 thread_local std::vector<Context*> current;
 
 Context* now() { return current.empty() ? nullptr : current.back(); }
@@ -85,6 +89,13 @@ Result usable(Stream* stream) {
 
 Result allocate(uintptr_t* out, size_t bytes, Context* context, bool pooled) {
   if (bytes == 0) return kInvalidValue;
+  allocations++;
+  if (allowed > 0) {
+    allowed--;
+  } else if (refused > 0) {
+    refused--;
+    return kOutOfMemory;
+  }
   if (pooled && bytes <= context->pool.idle) {
     context->pool.idle -= bytes;
     context->used -= bytes;
@@ -134,6 +145,23 @@ Result copy(void* target, const void* source, size_t bytes, const void* on_devic
 #define LOCKED const std::lock_guard<std::mutex> lock(mutex)
 
 extern "C" {
+
+/// How often the host has waited for a stream, an event or a context.
+int64_t fake_cuda_waits() {
+  LOCKED;
+  return waits;
+}
+/// How often memory was asked for.
+int64_t fake_cuda_allocations() {
+  LOCKED;
+  return allocations;
+}
+/// After so many more allocations the next ones fail: `refusals` of them.
+void fake_cuda_refuse(int64_t allocations, int64_t refusals) {
+  LOCKED;
+  allowed = allocations;
+  refused = refusals;
+}
 
 int cuInit(unsigned) { return std::getenv("SVG_FAKE_CUDA_NO_DEVICE") != nullptr ? kNoDevice : kSuccess; }
 int cuGetErrorName(int error, const char** name) {
@@ -209,6 +237,7 @@ int cuCtxPopCurrent_v2(Context** context) {
 }
 int cuCtxSynchronize() {
   LOCKED;
+  waits++;
   if (now() == nullptr) return kInvalidContext;
   return now()->unfinished = false, kSuccess;
 }
@@ -330,6 +359,7 @@ int cuStreamDestroy_v2(Stream* stream) {
 }
 int cuStreamSynchronize(Stream* stream) {
   LOCKED;
+  waits++;
   return usable(stream);
 }
 int cuStreamQuery(Stream* stream) {
@@ -394,6 +424,7 @@ int cuEventRecord(Event* event, Stream* stream) {
 }
 int cuEventSynchronize(Event* event) {
   LOCKED;
+  waits++;
   return events.count(event) == 0 ? kInvalidHandle : kSuccess;
 }
 int cuEventQuery(Event* event) {

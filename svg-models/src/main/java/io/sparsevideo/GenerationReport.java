@@ -10,6 +10,7 @@ import java.util.Map;
  * How a video was made.
  *
  * @param model where the checkpoint came from
+ * @param device what computed; for a CPU that was taken in place of a GPU also the reason
  * @param attention the mode that ran
  * @param height pixels
  * @param width pixels
@@ -23,6 +24,7 @@ import java.util.Map;
  */
 public record GenerationReport(
     String model,
+    String device,
     AttentionMode attention,
     int height,
     int width,

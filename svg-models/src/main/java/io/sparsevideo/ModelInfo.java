@@ -53,9 +53,9 @@ public record ModelInfo(
    * @throws InvalidRequestException when it cannot meet the request
    */
   public static ModelInfo read(Path checkpoint, Device device, VideoRequest request) {
-    TensorBackends.requireKnown(device);
+    Device known = TensorBackends.requireKnown(device);
     try (WanCheckpoint wan = VideoPipeline.Builder.open(checkpoint)) {
-      return wan.info(request);
+      return wan.info(request, known);
     }
   }
 }

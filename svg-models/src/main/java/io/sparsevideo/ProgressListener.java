@@ -26,6 +26,13 @@ public interface ProgressListener {
   ProgressListener NONE = new ProgressListener() {};
 
   /**
+   * A request was checked, and its generation begins.
+   *
+   * @param device what computes; for a CPU that was taken in place of a GPU also the reason
+   */
+  default void started(String device) {}
+
+  /**
    * {@code done} of {@code total} units of a stage are finished: components loaded, prompts
    * encoded, denoising steps, latent frames decoded. Called with 0 when the stage starts.
    */

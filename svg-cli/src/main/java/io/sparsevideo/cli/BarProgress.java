@@ -30,6 +30,11 @@ final class BarProgress implements Progress {
   }
 
   @Override
+  public void started(String device) {
+    err.println("device: " + device);
+  }
+
+  @Override
   public void progress(Stage stage, int done, int total) {
     if (stage != this.stage || bar == null) {
       close();

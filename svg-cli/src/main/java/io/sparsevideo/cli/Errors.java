@@ -4,6 +4,8 @@ import ai.djl.engine.EngineException;
 import io.sparsevideo.GenerationCancelledException;
 import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.SparseVideoException;
+import io.sparsevideo.cuda.CudaException;
+import io.sparsevideo.cuda.engine.CudaOutOfMemoryException;
 import io.sparsevideo.kernels.KernelException;
 import io.sparsevideo.kernels.KernelLoadException;
 import io.sparsevideo.tensor.DeviceUnavailableException;
@@ -18,9 +20,10 @@ import picocli.CommandLine.UnmatchedArgumentException;
 final class Errors {
   static final String VERBOSE = "--verbose";
 
-  private static final String OUT_OF_NATIVE_MEMORY =
-      "out of memory for tensors: ask for a smaller size or fewer frames; 'svg info' with the same"
-          + " sizes says what they need";
+  private static final String REMEDY =
+      "ask for a smaller size or fewer frames; 'svg info' with the same sizes says what they need";
+
+  private static final String OUT_OF_NATIVE_MEMORY = "out of memory for tensors: " + REMEDY;
 
   private final Interrupt interrupt;
 
@@ -92,6 +95,8 @@ final class Errors {
       case SparseVideoException known -> known.getMessage();
       case DeviceUnavailableException known -> known.getMessage();
       case KernelLoadException known -> known.getMessage();
+      case CudaOutOfMemoryException known -> known.getMessage() + "; " + REMEDY;
+      case CudaException cuda when cuda.isOutOfMemory() -> OUT_OF_NATIVE_MEMORY;
       case EngineException engine when isOutOfMemory(engine) -> OUT_OF_NATIVE_MEMORY;
       case KernelException kernel when kernel.status() == KernelException.Status.OUT_OF_MEMORY ->
           OUT_OF_NATIVE_MEMORY;

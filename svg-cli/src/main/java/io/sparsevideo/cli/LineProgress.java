@@ -19,6 +19,12 @@ final class LineProgress implements Progress {
   }
 
   @Override
+  public void started(String device) {
+    err.println("device: " + device);
+    err.flush();
+  }
+
+  @Override
   public void progress(Stage stage, int done, int total) {
     if (done == 0) {
       stageStart = clock.instant();

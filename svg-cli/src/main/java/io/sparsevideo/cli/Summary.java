@@ -38,6 +38,7 @@ final class Summary {
             Text.number(report.guidance()),
             Text.number(report.flowShift()),
             report.seed()));
+    out.println("device     " + report.device());
     out.println("attention  " + attention(report));
     out.println("time       " + times(report.times(), writing, total));
   }

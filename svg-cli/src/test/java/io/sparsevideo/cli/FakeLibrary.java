@@ -72,6 +72,7 @@ class FakeLibrary implements Library {
     int height = request.height().orElse(48);
     List<LayerDensity> densities = new ArrayList<>();
     Map<Stage, Duration> times = new EnumMap<>(Stage.class);
+    request.listener().started("cpu (no GPU: none was made)");
     for (Stage stage : Stage.values()) {
       int units = stage == Stage.DENOISING ? steps : 1;
       request.listener().progress(stage, 0, units);
@@ -96,6 +97,7 @@ class FakeLibrary implements Library {
     GenerationReport report =
         new GenerationReport(
             "made up",
+            "cpu (no GPU: none was made)",
             attention,
             height,
             width,

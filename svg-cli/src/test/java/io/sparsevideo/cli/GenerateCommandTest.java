@@ -63,12 +63,14 @@ class GenerateCommandTest {
         List.of(
             file() + ": 5 frames of 64x48, 16 fps, 0.31 s, ",
             "model      made up, 4 steps, guidance 5, flow shift 3, seed 0",
+            "device     cpu (no GPU: none was made)",
             "attention  svg2 (reference), density 0.375 in 6 sparse of 12 calls, 0.688 overall",
             "encoding the prompt 1.5 s, loading 1.5 s, denoising 1.5 s, decoding 1.5 s, writing ",
             "; in all ")) {
       assertTrue(run.out().contains(part), run.out());
     }
     assertFalse(run.out().contains("layer"), run.out());
+    assertTrue(run.err().startsWith("device: cpu (no GPU: none was made)"), run.err());
     assertTrue(run.err().contains("denoising 4/4 ("), run.err());
     assertEquals(1, library.closed);
   }

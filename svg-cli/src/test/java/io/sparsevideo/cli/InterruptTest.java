@@ -153,7 +153,7 @@ class InterruptTest {
     library.onGenerate = stopper::start;
     CommandRun run =
         CommandRun.of(
-            library, interrupt, "generate", "x", "--out", folder.resolve("a.mp4").toString());
+            library, interrupt, "generate", "x", "--quiet", "--out", folder.resolve("a.mp4") + "");
     assertEquals(ExitCode.INTERRUPTED, run.status());
     assertEquals("svg: interrupted" + System.lineSeparator(), run.err());
     assertEquals(1, library.closed);

@@ -112,6 +112,20 @@ public final class Svg2Stages {
     NDArray labels = manager.create(new Shape(heads, rows), DataType.INT32);
     NDArray sizes = manager.create(new Shape(heads, clusters), DataType.INT32);
     kMeans.run(HeadViews.of(ops, x).firstRows(rows), ops.memory(labels), ops.memory(sizes));
+    return sort(labels, sizes, manager);
+  }
+
+  /**
+   * Video rows by cluster.
+   *
+   * @param labels (H, N) INT32
+   * @param sizes (H, clusters) INT32
+   * @param manager owner of what is not given
+   */
+  public Clustering sort(NDArray labels, NDArray sizes, NDManager manager) {
+    int heads = (int) labels.getShape().get(0);
+    int rows = (int) labels.getShape().get(1);
+    int clusters = (int) sizes.getShape().get(1);
     NDArray order = manager.create(new Shape(heads, rows), DataType.INT32);
     NDArray offsets =
         manager.create(new Shape(heads, clusters + contextClusters + 1), DataType.INT32);

@@ -31,11 +31,18 @@ final class DjlConvolutions {
   /** See {@link TensorOps#conv3d}. */
   static NDArray conv3d(
       NDArray x,
+      NDArray earlier,
       NDArray weight,
       NDArray bias,
       NDArray residual,
       int timeStride,
       int spatialPadding) {
+    if (earlier != null) {
+      try (TensorScope scope = TensorScope.over(x, earlier, weight)) {
+        NDArray clip = earlier.concat(x);
+        return scope.keep(conv3d(clip, null, weight, bias, residual, timeStride, spatialPadding));
+      }
+    }
     Shape clip = x.getShape(); // (T, Y, X, C)
     Shape kernel = weight.getShape(); // (O, kt, ky, kx, C)
     requireKernel(clip, kernel, 5);
@@ -95,7 +102,7 @@ final class DjlConvolutions {
     }
   }
 
-  /** See {@link TensorOps#upsampleNearest}. */
+  /** Doubles both spatial sizes by repeating pixels: (T, Y, X, C) to (T, 2Y, 2X, C). */
   static NDArray upsampleNearest(NDArray x) {
     long[] doubled = {2 * x.getShape().get(1), 2 * x.getShape().get(2)};
     try (NDArray images = channelsFirst(x);

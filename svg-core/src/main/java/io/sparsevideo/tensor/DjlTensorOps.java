@@ -11,6 +11,7 @@ import ai.djl.nn.core.Linear;
 import ai.djl.nn.norm.LayerNorm;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.OptionalLong;
 
 /**
  * The CPU backend: DJL's PyTorch engine for matrix products, convolutions and element-wise work,
@@ -18,14 +19,22 @@ import java.lang.foreign.MemorySegment;
  */
 public final class DjlTensorOps implements TensorOps {
   private final NDManager manager;
+  private final String device;
+
+  /** Opens the backend, as {@link #DjlTensorOps(String)}. */
+  public DjlTensorOps() {
+    this("cpu");
+  }
 
   /**
    * Opens the backend.
    *
+   * @param device what {@link #device()} says
    * @throws ai.djl.engine.EngineException when the PyTorch natives are not on the class path
    * @throws io.sparsevideo.kernels.KernelLoadException when the host kernels cannot be loaded
    */
-  public DjlTensorOps() {
+  public DjlTensorOps(String device) {
+    this.device = device;
     DjlSettings.apply();
     OpenMpSettings.apply();
     SvgKernels.host(); // missing kernels are found now, not after the weights are loaded
@@ -38,7 +47,22 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
+  public String device() {
+    return device;
+  }
+
+  @Override
+  public OptionalLong freeMemory() {
+    return OptionalLong.empty();
+  }
+
+  @Override
   public DataType computeType() {
+    return DataType.FLOAT32;
+  }
+
+  @Override
+  public DataType preciseType() {
     return DataType.FLOAT32;
   }
 
@@ -181,7 +205,7 @@ public final class DjlTensorOps implements TensorOps {
 
   @Override
   public NDArray biasedAttention(NDArray q, NDArray k, NDArray v, NDArray bias, double scale) {
-    try (TensorScope scope = TensorScope.over(q, k, v)) {
+    try (TensorScope scope = TensorScope.over(q, k, v, bias)) {
       NDArray queries = q.transpose(1, 0, 2); // (H, Sq, D)
       NDArray keys = k.transpose(1, 2, 0); // (H, D, Sk)
       NDArray values = v.transpose(1, 0, 2); // (H, Sk, D)
@@ -189,9 +213,32 @@ public final class DjlTensorOps implements TensorOps {
       if (scale != 1) {
         scores.muli(scale);
       }
-      NDArray out = scores.addi(bias).softmax(-1).matMul(values); // (H, Sq, D)
+      NDArray biased = scores.addi(byPosition(bias, scores.getShape()));
+      NDArray out = biased.softmax(-1).matMul(values); // (H, Sq, D)
       return scope.keep(out.transpose(1, 0, 2).reshape(q.getShape()));
     }
+  }
+
+  /**
+   * A bias by relative position for every score. Rows of one element more than the bias has, read
+   * as rows that are one shorter, begin one element further right each; from behind, as here,
+   * further left.
+   *
+   * @param bias (H, N), N = Sq + Sk − 1
+   * @param scores (H, Sq, Sk)
+   */
+  private static NDArray byPosition(NDArray bias, Shape scores) {
+    long heads = scores.get(0);
+    long queries = scores.get(1);
+    long keys = scores.get(2);
+    long positions = queries + keys - 1;
+    NDArray padded = bias.concat(bias.get(":, :1"), 1).expandDims(1); // (H, 1, N + 1)
+    return padded
+        .broadcast(heads, queries, positions + 1)
+        .reshape(heads, -1)
+        .get(":, {}:{}", queries - 1, queries - 1 + queries * positions)
+        .reshape(heads, queries, positions)
+        .get(":, :, :{}", keys);
   }
 
   @Override
@@ -204,8 +251,14 @@ public final class DjlTensorOps implements TensorOps {
 
   @Override
   public NDArray conv3d(
-      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
-    return DjlConvolutions.conv3d(x, weight, bias, residual, timeStride, padding);
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding) {
+    return DjlConvolutions.conv3d(x, earlier, weight, bias, residual, timeStride, spatialPadding);
   }
 
   @Override
@@ -219,8 +272,10 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
-  public NDArray upsampleNearest(NDArray x) {
-    return DjlConvolutions.upsampleNearest(x);
+  public NDArray upsampleConv2d(NDArray x, NDArray weight, NDArray bias, int[] padding) {
+    try (NDArray large = DjlConvolutions.upsampleNearest(x)) {
+      return DjlConvolutions.conv2d(large, weight, bias, 1, padding);
+    }
   }
 
   @Override

@@ -1,7 +1,17 @@
 package io.sparsevideo.tensor;
 
 import ai.djl.Device;
+import io.sparsevideo.cuda.CudaDevice;
+import io.sparsevideo.cuda.CudaDriver;
+import io.sparsevideo.cuda.CudaUnavailableException;
+import io.sparsevideo.cuda.blas.CublasLt;
+import io.sparsevideo.cuda.blas.CublasUnavailableException;
+import io.sparsevideo.cuda.engine.CudaTensorOps;
+import io.sparsevideo.kernels.KernelLibrary;
+import io.sparsevideo.kernels.KernelLoadException;
+import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /** Opens the backend of a device. */
 public final class TensorBackends {
@@ -11,49 +21,175 @@ public final class TensorBackends {
   /** Lies in the jar with PyTorch's natives; without it DJL would try to download them. */
   private static final String NATIVES = "native/lib/pytorch.properties";
 
-  private TensorBackends() {}
+  /** Ampere: the least that the CUDA kernels are built for. */
+  private static final int LEAST_CAPABILITY = 80;
+
+  private static final TensorBackends REAL =
+      new TensorBackends(
+          () -> CudaDriver.load().devices(),
+          () -> KernelLibrary.load(KernelLibrary.Kind.CUDA),
+          CublasLt::load,
+          TensorBackends.class.getClassLoader(),
+          System.getenv());
+
+  private final Supplier<List<CudaDevice>> gpus;
+  private final Runnable loadKernels;
+  private final Runnable loadCublas;
+  private final ClassLoader loader;
+  private final Map<String, String> environment;
 
   /**
-   * The backend of a device.
+   * @param gpus lists them, or throws why there is no driver
+   * @param loadKernels loads the CUDA kernels, or throws why they cannot be
+   * @param loadCublas likewise cuBLASLt
+   * @param loader has PyTorch's natives, or not
+   */
+  TensorBackends(
+      Supplier<List<CudaDevice>> gpus,
+      Runnable loadKernels,
+      Runnable loadCublas,
+      ClassLoader loader,
+      Map<String, String> environment) {
+    this.gpus = gpus;
+    this.loadKernels = loadKernels;
+    this.loadCublas = loadCublas;
+    this.loader = loader;
+    this.environment = environment;
+  }
+
+  /**
+   * A device that can be used.
    *
-   * @param device null for the best that is available
+   * @param text its name; for a CPU that was taken in place of a GPU also the reason
+   */
+  record Choice(Device device, String text) {}
+
+  /**
+   * The backend of a device. {@link TensorOps#device()} says which was taken, and why where that
+   * was left open.
+   *
+   * @param device null for the best that is available: the first GPU that has all it needs, else
+   *     the CPU
    * @throws DeviceUnavailableException with the reason and what to do
    */
   public static TensorOps open(Device device) {
-    requireAvailable(device);
-    return new DjlTensorOps();
+    Choice choice = REAL.choose(device);
+    return choice.device.isGpu()
+        ? CudaTensorOps.open(choice.device)
+        : new DjlTensorOps(choice.text);
   }
 
   /**
    * Checks a device without opening it.
    *
    * @param device null for the best that is available
+   * @return the device that {@link #open} would take
    * @throws DeviceUnavailableException with the reason and what to do
    */
-  public static void requireAvailable(Device device) {
-    requireKnown(device);
-    requireNatives(TensorBackends.class.getClassLoader(), System.getenv());
+  public static Device requireAvailable(Device device) {
+    return REAL.choose(device).device;
   }
 
   /**
-   * Checks that there is such a device, not whether what it needs is installed.
+   * Checks that there is such a kind of device, not whether this machine has one.
    *
    * @param device null for the best that is available
+   * @return the device; for null the one that {@link #open} would take, or the CPU where none can
+   *     be
    * @throws DeviceUnavailableException with the reason and what to do
    */
-  public static void requireKnown(Device device) {
-    if (device == null || Device.cpu().equals(device)) {
-      return;
+  public static Device requireKnown(Device device) {
+    if (device == null) {
+      try {
+        return requireAvailable(null);
+      } catch (DeviceUnavailableException e) {
+        return Device.cpu();
+      }
     }
-    throw new DeviceUnavailableException(
-        device.isGpu()
-            ? "device "
-                + device
-                + ": this version computes on the CPU only; leave the device out or say cpu"
-            : "device " + device + " is unknown; there is: cpu");
+    if (!device.isGpu() && !Device.cpu().equals(device)) {
+      throw unknown(device);
+    }
+    return device;
   }
 
-  static void requireNatives(ClassLoader loader, Map<String, String> environment) {
+  Choice choose(Device device) {
+    if (device == null) {
+      return best();
+    }
+    if (Device.cpu().equals(device)) {
+      requireNatives();
+      return new Choice(device, "cpu");
+    }
+    if (!device.isGpu()) {
+      throw unknown(device);
+    }
+    try {
+      return new Choice(device, requireUsable(gpu(device.getDeviceId())));
+    } catch (CudaUnavailableException
+        | KernelLoadException
+        | CublasUnavailableException
+        | DeviceUnavailableException e) {
+      throw new DeviceUnavailableException(
+          "device cuda:%d: %s".formatted(device.getDeviceId(), e.getMessage()), e);
+    }
+  }
+
+  private CudaDevice gpu(int ordinal) {
+    List<CudaDevice> devices = gpus.get();
+    if (ordinal < 0 || ordinal >= devices.size()) {
+      throw new DeviceUnavailableException(
+          devices.isEmpty()
+              ? "the driver finds no GPU; cpu is another device"
+              : "there is no such GPU; there are: " + devices);
+    }
+    return devices.get(ordinal);
+  }
+
+  /** What a GPU is called, if it can be used. */
+  private String requireUsable(CudaDevice gpu) {
+    if (gpu.computeCapability() < LEAST_CAPABILITY) {
+      throw new DeviceUnavailableException(
+          "%s has compute capability %s; the kernels are built for 8.0 (Ampere) and later"
+              .formatted(gpu, gpu.computeCapability() / 10 + "." + gpu.computeCapability() % 10));
+    }
+    loadKernels.run();
+    loadCublas.run();
+    return gpu.toString();
+  }
+
+  private Choice best() {
+    String reason;
+    try {
+      List<CudaDevice> devices = gpus.get();
+      reason = "the driver finds no GPU";
+      for (CudaDevice gpu : devices) {
+        try {
+          return new Choice(Device.gpu(gpu.ordinal()), requireUsable(gpu));
+        } catch (DeviceUnavailableException e) {
+          reason = e.getMessage();
+        } catch (KernelLoadException | CublasUnavailableException e) {
+          reason = gpu + " is not used: " + e.getMessage(); // nor would another be
+          break;
+        }
+      }
+    } catch (CudaUnavailableException e) {
+      reason = "no GPU: " + String.join("; ", e.attempts());
+    }
+    try {
+      requireNatives();
+    } catch (DeviceUnavailableException e) {
+      throw new DeviceUnavailableException(
+          "no device can be used. " + reason + ". " + e.getMessage(), e);
+    }
+    return new Choice(Device.cpu(), "cpu (" + reason.replaceAll("\\s*\\R\\s*", " ") + ")");
+  }
+
+  private static DeviceUnavailableException unknown(Device device) {
+    return new DeviceUnavailableException(
+        "device " + device + " is unknown; there are: cpu, cuda and cuda:N");
+  }
+
+  private void requireNatives() {
     if (loader.getResource(NATIVES) == null
         && !environment.containsKey(LIBTORCH)
         && System.getProperty(LIBTORCH) == null) {

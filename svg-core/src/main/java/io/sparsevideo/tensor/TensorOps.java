@@ -1,11 +1,13 @@
 package io.sparsevideo.tensor;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.OptionalLong;
 
 /**
  * The tensor operations that models are written against, once, for every backend.
@@ -26,10 +28,23 @@ public interface TensorOps extends AutoCloseable {
    */
   NDManager manager();
 
+  /** What computes, for people: for example "cuda:0 NVIDIA H200", or "cpu". */
+  String device();
+
+  /** Bytes that new tensors can take of the device; empty where the operating system decides. */
+  OptionalLong freeMemory();
+
   /**
    * The type that weights and activations are computed in: FLOAT32 on the CPU, BFLOAT16 on CUDA.
    */
   DataType computeType();
+
+  /**
+   * The type for models whose values stay small and whose roundings add up, such as a VAE's:
+   * FLOAT32 on the CPU; on CUDA FLOAT16, eight times as exact as BFLOAT16 but for numbers up to
+   * 65,504 alone.
+   */
+  DataType preciseType();
 
   /** The native kernels on this backend's memory and stream. */
   SvgKernels kernels();
@@ -105,8 +120,14 @@ public interface TensorOps extends AutoCloseable {
   NDArray attention(NDArray q, NDArray k, NDArray v);
 
   /**
-   * Attention with an additive bias, unscaled unless {@code scale} says so (T5's is 1): q (Sq, H,
-   * D), k and v (Sk, H, D), bias broadcastable to (H, Sq, Sk); result (Sq, H, D).
+   * Attention with a bias by relative position (T5's): scores are {@code scale · q kᵀ}, and that of
+   * query i and key j gets bias[h][Sq − 1 + j − i] added.
+   *
+   * @param q (Sq, H, D)
+   * @param k (Sk, H, D)
+   * @param v (Sk, H, D)
+   * @param bias (H, Sq + Sk − 1)
+   * @return (Sq, H, D)
    */
   NDArray biasedAttention(NDArray q, NDArray k, NDArray v, NDArray bias, double scale);
 
@@ -116,18 +137,21 @@ public interface TensorOps extends AutoCloseable {
   NDArray gatherRows(NDArray table, NDArray indices);
 
   /**
-   * 3-D convolution of a clip, without padding in time (callers prepend the causal frames).
+   * 3-D convolution of a clip, without padding in time: a causal convolution is given the frames
+   * before the clip, which it sees as if they were the clip's first.
    *
    * @param x (T, Y, X, C)
+   * @param earlier (E, Y, X, C) frames before x, or null
    * @param weight (O, kt, ky, kx, C)
    * @param bias (O), or null
    * @param residual added to the result, of its shape; or null
    * @param timeStride stride in time; the spatial stride is 1
    * @param spatialPadding zeros on each spatial side
-   * @return ((T − kt) / timeStride + 1, Y', X', O)
+   * @return ((E + T − kt) / timeStride + 1, Y', X', O)
    */
   NDArray conv3d(
       NDArray x,
+      NDArray earlier,
       NDArray weight,
       NDArray bias,
       NDArray residual,
@@ -152,8 +176,42 @@ public interface TensorOps extends AutoCloseable {
    */
   NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu);
 
-  /** Doubles both spatial sizes by repeating pixels: (T, Y, X, C) to (T, 2Y, 2X, C). */
-  NDArray upsampleNearest(NDArray x);
+  /**
+   * Doubles both spatial sizes by repeating pixels, then convolves every frame with stride 1.
+   *
+   * @param x (T, Y, X, C)
+   * @param weight (O, ky, kx, C)
+   * @param bias (O), or null
+   * @param padding zeros at {top, bottom, left, right} of the doubled frames
+   * @return (T, Y', X', O)
+   */
+  NDArray upsampleConv2d(NDArray x, NDArray weight, NDArray bias, int[] padding);
+
+  /**
+   * Colours as bytes: −1 to 1 becomes 0 to 255, rounded half up; values beyond are clipped.
+   *
+   * @param x frames (T, …)
+   * @return the bytes, UINT8 of x's shape, and how many values of each frame are not a number,
+   *     INT32 (T)
+   */
+  default NDList colorBytes(NDArray x) {
+    Shape shape = x.getShape();
+    int frames = Math.toIntExact(shape.get(0));
+    try (TensorScope scope = TensorScope.over(x)) {
+      NDArray values = x.flatten(); // contiguous
+      NDArray bytes = scope.manager().create(shape, DataType.UINT8);
+      NDArray notNumbers = scope.manager().create(new Shape(frames), DataType.INT32);
+      kernels()
+          .colorBytes(
+              memory(values),
+              HeadViews.kernelType(x.getDataType()),
+              frames,
+              Math.toIntExact(shape.size() / frames),
+              memory(bytes),
+              memory(notNumbers));
+      return new NDList(scope.keep(bytes), scope.keep(notNumbers));
+    }
+  }
 
   @Override
   void close();

@@ -51,9 +51,10 @@ class DjlConvolutionsTest {
     int pad = taps / 2;
 
     NDArray plain =
-        addsOneArray(() -> DjlConvolutions.conv3d(x, weight, null, null, timeStride, pad));
+        addsOneArray(() -> DjlConvolutions.conv3d(x, null, weight, null, null, timeStride, pad));
     NDArray result =
-        addsOneArray(() -> DjlConvolutions.conv3d(x, weight, bias, residual, timeStride, pad));
+        addsOneArray(
+            () -> DjlConvolutions.conv3d(x, null, weight, bias, residual, timeStride, pad));
 
     assertEquals(new Shape(framesOut, 5, 3, out), plain.getShape());
     assertEquals(plain.getShape(), result.getShape());
@@ -86,6 +87,21 @@ class DjlConvolutionsTest {
   }
 
   @Test
+  void conv3dSeesEarlierFramesAsTheFirst() {
+    NDArray x = normal(4, 3, 5, 2);
+    NDArray weight = normal(3, 3, 3, 3, 2);
+    NDArray first = x.get("0:1");
+    NDArray rest = x.get("1:");
+
+    NDArray whole = DjlConvolutions.conv3d(x, null, weight, null, null, 1, 1);
+    NDArray parts =
+        addsOneArray(() -> DjlConvolutions.conv3d(rest, first, weight, null, null, 1, 1));
+
+    assertEquals(whole.getShape(), parts.getShape());
+    assertArrayEquals(whole.toFloatArray(), parts.toFloatArray(), 1e-5f);
+  }
+
+  @Test
   void conv3dTakesFramesThatAreNotContiguous() {
     NDArray x = normal(3, 5, 4, 7); // (C, T, Y, X)
     NDArray weight = normal(2, 3, 3, 3, 3);
@@ -93,10 +109,10 @@ class DjlConvolutionsTest {
     NDArray view = x.transpose(1, 2, 3, 0);
     NDArray copy = manager.create(view.toFloatArray(), view.getShape());
 
-    NDArray result = DjlConvolutions.conv3d(view, weight, bias, null, 1, 1);
+    NDArray result = DjlConvolutions.conv3d(view, null, weight, bias, null, 1, 1);
 
     assertArrayEquals(
-        DjlConvolutions.conv3d(copy, weight, bias, null, 1, 1).toFloatArray(),
+        DjlConvolutions.conv3d(copy, null, weight, bias, null, 1, 1).toFloatArray(),
         result.toFloatArray(),
         1e-5f);
   }
@@ -180,7 +196,7 @@ class DjlConvolutionsTest {
     float[] before = x.toFloatArray();
     float[] gammaBefore = gamma.toFloatArray();
     DjlConvolutions.channelNorm(x, gamma, true);
-    DjlConvolutions.conv3d(x, normal(2, 1, 3, 3, 2), normal(2), x, 1, 1);
+    DjlConvolutions.conv3d(x, null, normal(2, 1, 3, 3, 2), normal(2), x, 1, 1);
     DjlConvolutions.conv2d(x, normal(2, 3, 3, 2), normal(2), 2, new int[] {0, 1, 0, 1});
     DjlConvolutions.upsampleNearest(x);
     assertArrayEquals(before, x.toFloatArray());
@@ -216,7 +232,7 @@ class DjlConvolutionsTest {
     e =
         assertThrows(
             IllegalArgumentException.class,
-            () -> DjlConvolutions.conv3d(x, normal(5, 3, 3, 3, 3), null, null, 1, 1));
+            () -> DjlConvolutions.conv3d(x, null, normal(5, 3, 3, 3, 3), null, null, 1, 1));
     assertTrue(e.getMessage().contains("2 frames"), e.getMessage());
     assertEquals(before + 2, manager.getManagedArrays().size(), "the two weights");
   }

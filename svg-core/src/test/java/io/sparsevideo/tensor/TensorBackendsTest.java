@@ -1,35 +1,116 @@
 package io.sparsevideo.tensor;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.Device;
+import io.sparsevideo.cuda.CudaDevice;
+import io.sparsevideo.cuda.CudaDriver;
+import io.sparsevideo.cuda.blas.CublasLt;
+import io.sparsevideo.cuda.engine.FakeGpus;
 import java.io.IOException;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 class TensorBackendsTest {
+  private static final Path NOWHERE = Path.of("no/such/folder");
+  private static final Supplier<List<CudaDevice>> NO_DRIVER =
+      () -> CudaDriver.load(NOWHERE).devices();
+  private static final Runnable LOADED = () -> {};
+
+  private final URLClassLoader noNatives = new URLClassLoader(new URL[0], null);
+
+  @AfterEach
+  void close() throws IOException {
+    noNatives.close();
+  }
 
   @Test
   void theCpuIsThere() {
+    assertEquals(Device.cpu(), TensorBackends.requireAvailable(Device.cpu()));
     TensorBackends.requireAvailable(null);
-    TensorBackends.requireAvailable(Device.cpu());
   }
 
   @Test
-  void otherDevicesAreRefused() {
-    assertRefused("CPU only", () -> TensorBackends.requireAvailable(Device.gpu(0)));
-    assertRefused("there is: cpu", () -> TensorBackends.requireKnown(Device.of("abacus", 0)));
+  void aGpuThatHasAllItNeedsIsTakenFirst() {
+    TensorBackends backends = backends(FakeGpus.devices(), LOADED, LOADED);
+    assertEquals(Device.gpu(0), backends.choose(null).device());
+    assertEquals("cuda:0 Fake device A", backends.choose(null).text());
+    assertEquals("cuda:1 Fake device B", backends.choose(Device.gpu(1)).text());
+    assertEquals("cpu", backends.choose(Device.cpu()).text());
   }
 
   @Test
-  void missingNativesAreNamedWithTheRemedy() throws IOException {
-    try (URLClassLoader empty = new URLClassLoader(new URL[0], null)) {
-      assertRefused("pytorch-native-cpu", () -> TensorBackends.requireNatives(empty, Map.of()));
-      TensorBackends.requireNatives(empty, Map.of("PYTORCH_LIBRARY_PATH", "/opt/libtorch"));
-    }
+  void theCpuIsTakenWithTheReasonWhereNoGpuWillDo() {
+    assertTaken("cpu (no GPU: ", "there is no such file", backends(NO_DRIVER, LOADED, LOADED));
+    assertTaken("cpu (the driver finds no GPU", "", backends(List::of, LOADED, LOADED));
+    assertTaken(
+        "cpu (cuda:0 Fake device A is not used: no usable cuBLASLt",
+        "svg.cublaslt.path",
+        backends(FakeGpus.devices(), LOADED, () -> CublasLt.load(NOWHERE)));
+  }
+
+  private static void assertTaken(String start, String part, TensorBackends backends) {
+    TensorBackends.Choice choice = backends.choose(null);
+    assertEquals(Device.cpu(), choice.device());
+    assertTrue(choice.text().startsWith(start) && choice.text().contains(part), choice.text());
+  }
+
+  @Test
+  void aGpuThatWasAskedForIsNeverReplaced() {
+    assertRefused(
+        "device cuda:1: no usable CUDA driver",
+        () -> backends(NO_DRIVER, LOADED, LOADED).choose(Device.gpu(1)));
+    assertRefused(
+        "device cuda:2: there is no such GPU; there are: [cuda:0 Fake device A, cuda:1",
+        () -> backends(FakeGpus.devices(), LOADED, LOADED).choose(Device.gpu(2)));
+    assertRefused(
+        "device cuda:0: the driver finds no GPU",
+        () -> backends(List::of, LOADED, LOADED).choose(Device.gpu(0)));
+    assertRefused(
+        "device cuda:0: no usable cuBLASLt",
+        () ->
+            backends(FakeGpus.devices(), LOADED, () -> CublasLt.load(NOWHERE))
+                .choose(Device.gpu(0)));
+  }
+
+  @Test
+  void whatIsKnownNeedNotBeThere() {
+    assertEquals(Device.gpu(7), TensorBackends.requireKnown(Device.gpu(7)));
+    assertEquals(Device.cpu(), TensorBackends.requireKnown(Device.cpu()));
+    assertRefused(
+        "there are: cpu, cuda and cuda:N",
+        () -> TensorBackends.requireKnown(Device.of("abacus", 0)));
+    assertRefused(
+        "there are: cpu, cuda and cuda:N",
+        () -> TensorBackends.requireAvailable(Device.of("abacus", 0)));
+  }
+
+  @Test
+  void missingNativesAreNamedWithTheRemedy() {
+    TensorBackends none = new TensorBackends(NO_DRIVER, LOADED, LOADED, noNatives, Map.of());
+    assertRefused("pytorch-native-cpu", () -> none.choose(Device.cpu()));
+    assertRefused("no device can be used. no GPU: ", () -> none.choose(null));
+    TensorBackends elsewhere =
+        new TensorBackends(
+            NO_DRIVER, LOADED, LOADED, noNatives, Map.of("PYTORCH_LIBRARY_PATH", "/opt/libtorch"));
+    assertEquals("cpu", elsewhere.choose(Device.cpu()).text());
+    TensorBackends gpuOnly =
+        new TensorBackends(FakeGpus.devices(), LOADED, LOADED, noNatives, Map.of());
+    assertEquals(Device.gpu(0), gpuOnly.choose(null).device());
+  }
+
+  private static TensorBackends backends(
+      Supplier<List<CudaDevice>> gpus, Runnable kernels, Runnable cublas) {
+    return new TensorBackends(
+        gpus, kernels, cublas, TensorBackends.class.getClassLoader(), Map.of());
   }
 
   private static void assertRefused(String reason, Runnable call) {

@@ -11,7 +11,11 @@ public enum Elementwise {
   /** x · y. */
   MULTIPLY(svg_kernels_h.SVG_MULTIPLY()),
   /** x / y. */
-  DIVIDE(svg_kernels_h.SVG_DIVIDE());
+  DIVIDE(svg_kernels_h.SVG_DIVIDE()),
+  /** The smaller of x and y; not a number where either is none. */
+  MINIMUM(svg_kernels_h.SVG_MINIMUM()),
+  /** The larger of x and y; not a number where either is none. */
+  MAXIMUM(svg_kernels_h.SVG_MAXIMUM());
 
   private final int code;
 

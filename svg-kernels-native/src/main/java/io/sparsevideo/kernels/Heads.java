@@ -99,11 +99,17 @@ public record Heads(
 
   /** The same memory, fewer rows: rows [0, {@code rows}) of every head. */
   public Heads firstRows(int rows) {
-    if (rows > this.rows) {
+    return rows(0, rows);
+  }
+
+  /** The same memory from a row on: rows [{@code first}, {@code first + count}) of every head. */
+  public Heads rows(int first, int count) {
+    if (first < 0 || count > rows - first) {
       throw new IllegalArgumentException(
-          "the first " + rows + " rows of a tensor that has " + this.rows);
+          "rows %d to %d of a tensor that has %d".formatted(first, first + count, rows));
     }
-    return new Heads(data, type, heads, rows, headDim, headStride, rowStride);
+    MemorySegment start = data.asSlice(first * rowStride * type.bytes());
+    return new Heads(start, type, heads, count, headDim, headStride, rowStride);
   }
 
   private static void atLeast(String name, long value, long least) {

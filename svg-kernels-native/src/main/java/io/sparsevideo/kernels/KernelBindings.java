@@ -30,13 +30,18 @@ final class KernelBindings {
     SORT_LABELS("svg_sort_labels"),
     PERMUTE_ROWS("svg_permute_rows"),
     RMS_NORM("svg_rms_norm"),
+    CHANNEL_NORM("svg_channel_norm"),
     LAYER_NORM("svg_layer_norm"),
     GATED_RESIDUAL("svg_gated_residual"),
     ROPE("svg_rope"),
     NORM_ROPE("svg_norm_rope"),
     ACTIVATION("svg_activation"),
+    SOFTMAX("svg_softmax"),
+    GATHER_ROWS("svg_gather_rows"),
     TIMESTEP_EMBEDDING("svg_timestep_embedding"),
     PATCHIFY("svg_patchify"),
+    CONVOLUTION("svg_convolution"),
+    COLOR_BYTES("svg_color_bytes"),
     COPY("svg_copy"),
     ELEMENTWISE("svg_elementwise");
 

@@ -69,6 +69,11 @@ public final class KernelLibrary {
     this.bindings = bindings;
   }
 
+  /** The folder that native libraries from the class path are extracted to. */
+  public static Path cacheFolder() {
+    return NativeBundle.defaultCache();
+  }
+
   /**
    * The process's library of a kind, loaded by the first call that succeeds. It is looked for in
    * this order:

@@ -9,9 +9,13 @@ import io.sparsevideo.kernels.ffi.svg_attention_blocks_params;
 import io.sparsevideo.kernels.ffi.svg_attention_dense_params;
 import io.sparsevideo.kernels.ffi.svg_block_density_params;
 import io.sparsevideo.kernels.ffi.svg_block_map_params;
+import io.sparsevideo.kernels.ffi.svg_channel_norm_params;
+import io.sparsevideo.kernels.ffi.svg_color_bytes_params;
+import io.sparsevideo.kernels.ffi.svg_convolution_params;
 import io.sparsevideo.kernels.ffi.svg_copy_params;
 import io.sparsevideo.kernels.ffi.svg_elementwise_params;
 import io.sparsevideo.kernels.ffi.svg_gated_residual_params;
+import io.sparsevideo.kernels.ffi.svg_gather_rows_params;
 import io.sparsevideo.kernels.ffi.svg_heads;
 import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import io.sparsevideo.kernels.ffi.svg_kmeans_params;
@@ -22,6 +26,7 @@ import io.sparsevideo.kernels.ffi.svg_permute_rows_params;
 import io.sparsevideo.kernels.ffi.svg_profile_heads_params;
 import io.sparsevideo.kernels.ffi.svg_rms_norm_params;
 import io.sparsevideo.kernels.ffi.svg_rope_params;
+import io.sparsevideo.kernels.ffi.svg_softmax_params;
 import io.sparsevideo.kernels.ffi.svg_sort_labels_params;
 import io.sparsevideo.kernels.ffi.svg_timestep_embedding_params;
 import io.sparsevideo.kernels.ffi.svg_video_layout_params;
@@ -103,6 +108,28 @@ public final class SvgKernels {
     Objects.requireNonNull(stream, "stream");
     return new SvgKernels(
         library, (function, params) -> library.bindings().call(function, params, stream));
+  }
+
+  /** Is there when kernels are called, to measure them for example. */
+  @FunctionalInterface
+  public interface CallObserver {
+    /**
+     * @param function the C function, {@code svg_kmeans} for example
+     * @param call calls it; to be run once
+     */
+    void observe(String function, Runnable call);
+  }
+
+  /** The same kernels on the same stream, with an observer of every call. */
+  public SvgKernels observedBy(CallObserver observer) {
+    Objects.requireNonNull(observer, "observer");
+    return new SvgKernels(
+        library,
+        (function, params) -> {
+          int[] status = new int[1];
+          observer.observe(function.symbol(), () -> status[0] = launcher.launch(function, params));
+          return status[0];
+        });
   }
 
   public KernelLibrary library() {
@@ -699,6 +726,36 @@ public final class SvgKernels {
   }
 
   /**
+   * The Wan VAE's norm over channels: out = x / max(‖x‖, 1e-12) · √D · weight with ‖x‖ the
+   * Euclidean norm of a row, followed by SiLU when asked for.
+   *
+   * @param x (H, S, D), D at most 16384; heads are a batch, rows pixels
+   * @param out (H, S, D), written; may be {@code x} itself
+   * @param weight (D) of {@code weightType}; or null for ones
+   * @param weightType ignored without weight
+   */
+  public void channelNorm(
+      Heads x, Heads out, MemorySegment weight, KernelType weightType, boolean silu) {
+    Call call = new Call(Function.CHANNEL_NORM);
+    call.rows("x", x, "out", out);
+    call.weight("weight", weight, weightType, x.headDim());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_channel_norm_params.allocate(arena);
+      svg_channel_norm_params.struct_size(p, (int) svg_channel_norm_params.sizeof());
+      svg_channel_norm_params.dtype(p, x.type().code());
+      svg_channel_norm_params.heads(p, x.heads());
+      svg_channel_norm_params.rows(p, x.rows());
+      svg_channel_norm_params.width(p, x.headDim());
+      svg_channel_norm_params.weight_dtype(p, code(weightType));
+      svg_channel_norm_params.silu(p, silu ? 1 : 0);
+      set(svg_channel_norm_params.x(p), x);
+      set(svg_channel_norm_params.out(p), out);
+      svg_channel_norm_params.weight(p, orNull(weight));
+      call.run(p, x, out, weight);
+    }
+  }
+
+  /**
    * LayerNorm over the last dimension with what follows it in a transformer block: n = (x −
    * mean(x)) / √(var(x) + epsilon), then n · weight + bias where given, then n · (1 + scale) +
    * shift where given. The variance is the biased one.
@@ -948,6 +1005,78 @@ public final class SvgKernels {
   }
 
   /**
+   * out = softmax(scale · scores + bias) over the last dimension; a row of -infinity becomes zeros.
+   *
+   * @param scores (H, Sq, Sk) of {@link KernelType#F32}
+   * @param bias of every score; or null
+   * @param out (H, Sq, Sk) of any type, written; may be {@code scores} itself
+   */
+  public void softmax(Heads scores, float scale, ScoreBias bias, Heads out) {
+    Call call = new Call(Function.SOFTMAX);
+    if (scores.type() != KernelType.F32) {
+      throw call.refused("scores must be F32, are " + scores);
+    }
+    call.sameShape("out", out, scores);
+    call.open("scores", scores.data());
+    call.open("out", out.data());
+    call.writable("out", out.data());
+    if (bias != null) {
+      call.bias("bias", bias, scores);
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_softmax_params.allocate(arena);
+      svg_softmax_params.struct_size(p, (int) svg_softmax_params.sizeof());
+      svg_softmax_params.dtype(p, out.type().code());
+      svg_softmax_params.heads(p, scores.heads());
+      svg_softmax_params.rows(p, scores.rows());
+      svg_softmax_params.width(p, scores.headDim());
+      svg_softmax_params.scale(p, scale);
+      set(svg_softmax_params.scores(p), scores);
+      set(svg_softmax_params.out(p), out);
+      if (bias != null) {
+        svg_softmax_params.bias_dtype(p, bias.type().code());
+        svg_softmax_params.bias(p, bias.data().asSlice(bias.first() * bias.type().bytes()));
+        svg_softmax_params.bias_strides(p, 0, bias.headStride());
+        svg_softmax_params.bias_strides(p, 1, bias.rowStride());
+        svg_softmax_params.bias_strides(p, 2, bias.columnStride());
+      }
+      call.run(p, scores, bias, out);
+    }
+  }
+
+  /**
+   * Rows of a table: out[i] = table[indices[i]], repeats allowed.
+   *
+   * @param table (1, R, C)
+   * @param indices (S) rows of the table, 32-bit or 64-bit integers; one that is none is refused by
+   *     the host library, and makes a row of zeros on a device, which nothing waits for
+   * @param indexBytes 4 or 8
+   * @param out (1, S, C) of the table's type, written
+   */
+  public void gatherRows(Heads table, MemorySegment indices, int indexBytes, Heads out) {
+    Call call = new Call(Function.GATHER_ROWS);
+    call.equal("table.heads", table.heads(), "the number expected", 1);
+    call.sameHeads("out", out, table);
+    call.open("table", table.data());
+    call.open("out", out.data());
+    call.writable("out", out.data());
+    call.input("indices", indices, indexBytes, out.rows());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_gather_rows_params.allocate(arena);
+      svg_gather_rows_params.struct_size(p, (int) svg_gather_rows_params.sizeof());
+      svg_gather_rows_params.dtype(p, table.type().code());
+      svg_gather_rows_params.table_rows(p, table.rows());
+      svg_gather_rows_params.rows(p, out.rows());
+      svg_gather_rows_params.width(p, table.headDim());
+      svg_gather_rows_params.index_bytes(p, indexBytes);
+      set(svg_gather_rows_params.table(p), table);
+      set(svg_gather_rows_params.out(p), out);
+      svg_gather_rows_params.indices(p, indices);
+      call.run(p, table, indices, out);
+    }
+  }
+
+  /**
    * Sinusoidal embedding of timesteps: row r is sin(angle) for W / 2 frequencies, then cos of the
    * same angles; the last column of an odd width W is 0. Frequency i is exp(−ln(maxPeriod) · i / (W
    * / 2 − downscaleFreqShift)), its angle scale · timestep · frequency, in the public
@@ -1038,6 +1167,122 @@ public final class SvgKernels {
       svg_patchify_params.video(p, video);
       set(svg_patchify_params.tokens(p), tokens);
       call.run(p, video, tokens);
+    }
+  }
+
+  /**
+   * Convolution of a clip with its channels last, in three dimensions or of every frame, plus what
+   * is given of bias and residual. Sums are in 32 bits and rounded once; weights that meet the same
+   * of repeated pixels may be added and rounded before.
+   *
+   * @param sizes of everything
+   * @param type of all arrays
+   * @param earlier (earlierFrames, Y, X, C), the clip's first frames; ignored when there are none
+   * @param x (frames, Y, X, C), the frames that follow
+   * @param weight (O, kernelFrames, kernelHeight, kernelWidth, C)
+   * @param bias (O), or null
+   * @param residual (outFrames, outHeight, outWidth, O), or null
+   * @param out (outFrames, outHeight, outWidth, O), written
+   */
+  public void convolution(
+      Convolution sizes,
+      KernelType type,
+      MemorySegment earlier,
+      MemorySegment x,
+      MemorySegment weight,
+      MemorySegment bias,
+      MemorySegment residual,
+      MemorySegment out) {
+    Call call = new Call(Function.CONVOLUTION);
+    int bytes = type.bytes();
+    long[] result = {sizes.outFrames(), sizes.outHeight(), sizes.outWidth(), sizes.outChannels()};
+    MemorySegment before = sizes.earlierFrames() == 0 ? null : earlier;
+    if (sizes.earlierFrames() > 0) {
+      call.input(
+          "earlier",
+          earlier,
+          bytes,
+          sizes.earlierFrames(),
+          sizes.height(),
+          sizes.width(),
+          sizes.channels());
+    }
+    call.input("x", x, bytes, sizes.frames(), sizes.height(), sizes.width(), sizes.channels());
+    call.input(
+        "weight",
+        weight,
+        bytes,
+        sizes.outChannels(),
+        sizes.kernelFrames(),
+        sizes.kernelHeight(),
+        sizes.kernelWidth(),
+        sizes.channels());
+    call.weight("bias", bias, type, sizes.outChannels());
+    call.weight("residual", residual, type, result);
+    call.output("out", out, bytes, result);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_convolution_params.allocate(arena);
+      svg_convolution_params.struct_size(p, (int) svg_convolution_params.sizeof());
+      svg_convolution_params.dtype(p, type.code());
+      svg_convolution_params.frames(p, sizes.frames());
+      svg_convolution_params.height(p, sizes.height());
+      svg_convolution_params.width(p, sizes.width());
+      svg_convolution_params.channels(p, sizes.channels());
+      svg_convolution_params.earlier_frames(p, sizes.earlierFrames());
+      svg_convolution_params.out_channels(p, sizes.outChannels());
+      svg_convolution_params.kernel_frames(p, sizes.kernelFrames());
+      svg_convolution_params.kernel_height(p, sizes.kernelHeight());
+      svg_convolution_params.kernel_width(p, sizes.kernelWidth());
+      svg_convolution_params.frame_stride(p, sizes.frameStride());
+      svg_convolution_params.stride(p, sizes.stride());
+      svg_convolution_params.repeat(p, sizes.repeat());
+      svg_convolution_params.pad_top(p, sizes.padTop());
+      svg_convolution_params.pad_bottom(p, sizes.padBottom());
+      svg_convolution_params.pad_left(p, sizes.padLeft());
+      svg_convolution_params.pad_right(p, sizes.padRight());
+      svg_convolution_params.earlier(p, orNull(before));
+      svg_convolution_params.x(p, x);
+      svg_convolution_params.weight(p, weight);
+      svg_convolution_params.bias(p, orNull(bias));
+      svg_convolution_params.residual(p, orNull(residual));
+      svg_convolution_params.out(p, out);
+      call.run(p, before, x, weight, bias, residual, out);
+    }
+  }
+
+  /**
+   * Colours as bytes: −1 to 1 becomes 0 to 255, rounded half up; values beyond are clipped. What is
+   * not a number becomes 0.
+   *
+   * @param x (frames, frameSize) of {@code type}
+   * @param frames at most 65,535
+   * @param frameSize values of a frame
+   * @param out bytes (frames, frameSize), written
+   * @param notNumbers (frames) how many values of each frame are not a number, written
+   */
+  public void colorBytes(
+      MemorySegment x,
+      KernelType type,
+      int frames,
+      int frameSize,
+      MemorySegment out,
+      MemorySegment notNumbers) {
+    Call call = new Call(Function.COLOR_BYTES);
+    call.positive("frames", frames);
+    call.positive("frameSize", frameSize);
+    call.input("x", x, type.bytes(), frames, frameSize);
+    call.output("out", out, 1, frames, frameSize);
+    call.output("notNumbers", notNumbers, 4, frames);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment p = svg_color_bytes_params.allocate(arena);
+      svg_color_bytes_params.struct_size(p, (int) svg_color_bytes_params.sizeof());
+      svg_color_bytes_params.dtype(p, type.code());
+      svg_color_bytes_params.frames(p, frames);
+      svg_color_bytes_params.frame_size(p, frameSize);
+      svg_color_bytes_params.x(p, x);
+      svg_color_bytes_params.out(p, out);
+      svg_color_bytes_params.not_numbers(p, notNumbers);
+      call.run(p, x, out, notNumbers);
     }
   }
 
@@ -1240,6 +1485,17 @@ public final class SvgKernels {
         throw refused(name + " has no type");
       }
       input(name, segment, type.bytes(), shape);
+    }
+
+    /** What is added to scores of the first tensor's shape. */
+    void bias(String name, ScoreBias bias, Heads scores) {
+      open(name, bias.data());
+      if (!bias.data().isNative()) {
+        throw refused(name + " must be native memory, is on the Java heap: " + bias.data());
+      }
+      if (!bias.covers(scores.heads(), scores.rows(), scores.headDim())) {
+        throw refused("%s is %s, which does not hold that of %s".formatted(name, bias, scores));
+      }
     }
 
     /** A view of the first one's sizes. */

@@ -19,11 +19,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * The CUDA library's attention, norms, rotary embedding and activations against double precision;
- * patches, timesteps and drawn rows against the host library. Skipped, and says why, without the
- * library or a device.
+ * The CUDA library's attention, softmax, norms, rotary embedding and activations against double
+ * precision; patches, timesteps and drawn rows against the host library. Skipped, and says why,
+ * without the library or a device.
  */
 class CudaKernelsTest {
 
@@ -254,6 +255,167 @@ class CudaKernelsTest {
     assertClose(Reference.activation(x, kind, null), onDevice);
   }
 
+  /** A row in a warp, in a block, and read twice. */
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, F32, F32, HEAD_MAJOR",
+    "3, 5, 129, BF16, BF16, TOKEN_MAJOR",
+    "2, 9, 1000, F16, F32, PADDED",
+    "2, 3, 14400, BF16, F16, HEAD_MAJOR",
+    "1, 2, 70001, F32, BF16, HEAD_MAJOR",
+  })
+  void softmax(int heads, int rows, int width, KernelType to, KernelType biasType, Layout layout) {
+    Heads scores = tensor(KernelType.F32, layout, heads, rows, width);
+    Heads table = tensor(biasType, Layout.HEAD_MAJOR, heads, 1, rows + width - 1);
+    Heads onDevice = device.upload(scores);
+    Heads out = output(to, heads, rows, width);
+    ScoreBias bias = ScoreBias.relative(table.data(), biasType, rows, width);
+    ScoreBias biasOnDevice = ScoreBias.relative(device.upload(table.data()), biasType, rows, width);
+    kernels.softmax(onDevice, 3, biasOnDevice, out);
+    assertClose(Reference.softmax(scores, 3, bias), out);
+    kernels.softmax(onDevice, 3, null, onDevice);
+    assertClose(Reference.softmax(scores, 3, null), onDevice);
+  }
+
+  /** With numbers that are no rows of the table. */
+  @ParameterizedTest
+  @CsvSource({"5, 33, F32", "32, 64, BF16", "7, 6, F16"})
+  void gatherRows(int tableRows, int width, KernelType type) {
+    Heads table = tensor(type, Layout.HEAD_MAJOR, 1, tableRows, width);
+    int[] numbers = {tableRows - 1, 0, tableRows, 2, 2, -1};
+    Heads onDevice = device.upload(table);
+    Heads out = output(type, 1, numbers.length, width);
+    kernels.gatherRows(onDevice, device.upload(Tensors.ints(arena, numbers)), 4, out);
+    double[][][] actual = Tensors.values(device.download(arena, out));
+    for (int i = 0; i < numbers.length; i++) {
+      boolean inside = numbers[i] >= 0 && numbers[i] < tableRows;
+      for (int d = 0; d < width; d++) {
+        assertEquals(inside ? Tensors.get(table, 0, numbers[i], d) : 0, actual[0][i][d]);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 7, 33, F32, BF16, PADDED, true",
+    "2, 129, 96, BF16, BF16, TOKEN_MAJOR, true",
+    "1, 50, 384, F16, F32, HEAD_MAJOR, false",
+  })
+  void channelNorm(
+      int heads,
+      int rows,
+      int width,
+      KernelType type,
+      KernelType weightType,
+      Layout layout,
+      boolean silu) {
+    Heads x = tensor(type, layout, heads, rows, width);
+    Heads weight = tensor(weightType, Layout.HEAD_MAJOR, 1, 1, width);
+    Heads out = output(type, heads, rows, width);
+    kernels.channelNorm(device.upload(x), out, device.upload(weight.data()), weightType, silu);
+    assertClose(Reference.channelNorm(x, weight, silu), out);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    // frames, earlier frames, height, width, channels, out channels, frames and side of the kernel,
+    // repeat
+    "2, 2, 9, 17, 96, 96, 3, 3, 1, BF16",
+    "1, 2, 11, 10, 64, 192, 3, 3, 1, F16",
+    "3, 0, 5, 6, 16, 3, 3, 3, 1, BF16",
+    "2, 0, 7, 9, 3, 20, 1, 3, 1, F16",
+    "2, 1, 5, 3, 6, 7, 2, 1, 1, F32",
+    "1, 0, 5, 9, 20, 7, 1, 3, 2, F16",
+  })
+  void convolution(
+      int frames,
+      int earlierFrames,
+      int height,
+      int width,
+      int channels,
+      int outChannels,
+      int kernelFrames,
+      int side,
+      int repeat,
+      KernelType type) {
+    int pad = side / 2;
+    Convolution sizes =
+        new Convolution(
+            frames,
+            earlierFrames,
+            height,
+            width,
+            channels,
+            outChannels,
+            kernelFrames,
+            side,
+            side,
+            1,
+            1,
+            repeat,
+            pad,
+            pad,
+            pad,
+            pad);
+    Heads earlier =
+        tensor(type, Layout.HEAD_MAJOR, Math.max(earlierFrames, 1), height * width, channels);
+    Heads x = tensor(type, Layout.HEAD_MAJOR, frames, height * width, channels);
+    Heads weight =
+        tensor(type, Layout.HEAD_MAJOR, outChannels, kernelFrames * side * side, channels);
+    Heads bias = tensor(type, Layout.HEAD_MAJOR, 1, 1, outChannels);
+    Heads residual =
+        tensor(
+            type,
+            Layout.HEAD_MAJOR,
+            sizes.outFrames(),
+            sizes.outHeight() * sizes.outWidth(),
+            outChannels);
+    Heads out = output(type, sizes.outFrames(), sizes.outHeight() * sizes.outWidth(), outChannels);
+    kernels.convolution(
+        sizes,
+        type,
+        device.upload(earlier.data()),
+        device.upload(x.data()),
+        device.upload(weight.data()),
+        device.upload(bias.data()),
+        device.upload(residual.data()),
+        out.data());
+    assertClose(Reference.convolution(sizes, earlier, x, weight, bias, residual), out);
+  }
+
+  /** With as many channels as each path has tiles for. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 8})
+  void convolutionKeepsFloat16FiniteButNotNan(int channels) {
+    Convolution sizes = new Convolution(1, 0, 1, 4, channels, 8, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0);
+    Heads x = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, 1, 4, channels);
+    Heads weight = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, 8, 1, channels);
+    float[] values = {40_000, -40_000, 3, Float.NaN};
+    for (int channel = 0; channel < channels; channel++) {
+      for (int i = 0; i < values.length; i++) {
+        Tensors.set(x, 0, i, channel, channel == 0 ? values[i] : 0);
+      }
+      for (int o = 0; o < 8; o++) {
+        Tensors.set(weight, o, 0, channel, 2);
+      }
+    }
+    Heads out = output(KernelType.F16, 1, 4, 8);
+    kernels.convolution(
+        sizes,
+        KernelType.F16,
+        null,
+        device.upload(x.data()),
+        device.upload(weight.data()),
+        null,
+        null,
+        out.data());
+    double[][][] found = Tensors.values(device.download(arena, out));
+    double[] expected = {65_504, -65_504, 6, Double.NaN};
+    for (int i = 0; i < expected.length; i++) {
+      assertEquals(expected[i], found[0][i][7]);
+    }
+  }
+
   @ParameterizedTest
   @EnumSource(PatchOrder.class)
   void patches(PatchOrder order) {
@@ -279,6 +441,19 @@ class CudaKernelsTest {
     Heads out = output(KernelType.F32, 1, 3, 257);
     kernels.timestepEmbedding(device.upload(timesteps), out, true, 0, 1, 10000);
     assertClose(Tensors.values(expected), out);
+  }
+
+  @Test
+  void colorBytes() {
+    MemorySegment x = Tensors.floats(arena, -2, -1, -.5f, 0, .25f, 1, Float.NaN, 7, .1f, .2f);
+    MemorySegment expected = arena.allocate(10);
+    MemorySegment expectedNotNumbers = Tensors.words(arena, 2);
+    SvgKernels.host().colorBytes(x, KernelType.F32, 2, 5, expected, expectedNotNumbers);
+    MemorySegment out = device.upload(arena.allocate(10));
+    MemorySegment notNumbers = device.upload(Tensors.words(arena, 2));
+    kernels.colorBytes(device.upload(x), KernelType.F32, 2, 5, out, notNumbers);
+    assertEquals(-1, expected.mismatch(device.download(arena, out)));
+    assertEquals(-1, expectedNotNumbers.mismatch(device.download(arena, notNumbers)));
   }
 
   /** Rows of small whole numbers, whose distances are exact, so that every label is the same. */
@@ -382,6 +557,9 @@ class CudaKernelsTest {
     "SUBTRACT, BF16, BF16, BF16, 5 7 33, 231 33 1, 33 0 1",
     "MULTIPLY, F16, F32, BF16, 7 5 9, 1 63 7, 0 0 0",
     "DIVIDE, BF16, F16, F32, 1000003, 1, 1",
+    "MINIMUM, F16, F16, F16, 8195, 1, 1",
+    "MAXIMUM, BF16, BF16, BF16, 1000003, 1, 1",
+    "DIVIDE, F32, F32, F32, 3, 1, 1",
   })
   void elementsAreCombinedAsOnTheHost(
       Elementwise op,

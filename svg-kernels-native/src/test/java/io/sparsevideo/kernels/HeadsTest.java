@@ -1,7 +1,6 @@
 package io.sparsevideo.kernels;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -30,9 +29,13 @@ class HeadsTest {
       assertEquals(0, rowPerHead.rowStride());
 
       Heads first = headMajor.firstRows(2);
-      assertSame(data, first.data());
+      assertEquals(data, first.data());
       assertEquals(2, first.rows());
       assertEquals(40, first.headStride());
+      Heads middle = tokenMajor.rows(1, 3);
+      assertEquals(data.address() + 24 * 4, middle.data().address());
+      assertEquals(3, middle.rows());
+      assertEquals(24, middle.rowStride());
     }
   }
 
@@ -67,6 +70,8 @@ class HeadsTest {
           () -> Heads.headMajor(MemorySegment.ofArray(new float[4]), KernelType.F32, 1, 1, 4));
       Heads tensor = Heads.headMajor(data, KernelType.F32, 2, 2, 4);
       assertNames("2", () -> tensor.firstRows(3));
+      assertNames("rows 1 to 3 of a tensor that has 2", () -> tensor.rows(1, 2));
+      assertNames("rows -1 to 1", () -> tensor.rows(-1, 2));
       assertNames("rows", () -> tensor.firstRows(0));
     }
   }

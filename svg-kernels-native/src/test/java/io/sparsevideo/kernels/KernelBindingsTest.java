@@ -10,7 +10,9 @@ import io.sparsevideo.kernels.ffi.svg_attention_blocks_params;
 import io.sparsevideo.kernels.ffi.svg_attention_dense_params;
 import io.sparsevideo.kernels.ffi.svg_block_density_params;
 import io.sparsevideo.kernels.ffi.svg_block_map_params;
+import io.sparsevideo.kernels.ffi.svg_color_bytes_params;
 import io.sparsevideo.kernels.ffi.svg_gated_residual_params;
+import io.sparsevideo.kernels.ffi.svg_gather_rows_params;
 import io.sparsevideo.kernels.ffi.svg_heads;
 import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import io.sparsevideo.kernels.ffi.svg_kmeans_params;
@@ -21,6 +23,7 @@ import io.sparsevideo.kernels.ffi.svg_permute_rows_params;
 import io.sparsevideo.kernels.ffi.svg_profile_heads_params;
 import io.sparsevideo.kernels.ffi.svg_rms_norm_params;
 import io.sparsevideo.kernels.ffi.svg_rope_params;
+import io.sparsevideo.kernels.ffi.svg_softmax_params;
 import io.sparsevideo.kernels.ffi.svg_sort_labels_params;
 import io.sparsevideo.kernels.ffi.svg_timestep_embedding_params;
 import io.sparsevideo.kernels.ffi.svg_video_layout_params;
@@ -257,6 +260,19 @@ class KernelBindingsTest {
   }
 
   @Test
+  void colorBytesRefuseBadParams() {
+    Kernel bytes = colorBytes();
+    bytes.accepts(p -> {});
+    bytes.refuses(
+        "frames is 65536, expected 1 to 65535", p -> svg_color_bytes_params.frames(p, 65536));
+    bytes.refuses("frame_size is 0", p -> svg_color_bytes_params.frame_size(p, 0));
+    bytes.refuses("dtype is 3", p -> svg_color_bytes_params.dtype(p, 3));
+    bytes.refuses("x.data is null", p -> svg_color_bytes_params.x(p, MemorySegment.NULL));
+    bytes.refuses("out is null", p -> svg_color_bytes_params.out(p, MemorySegment.NULL));
+    bytes.refuses("overlaps", p -> svg_color_bytes_params.not_numbers(p, memory));
+  }
+
+  @Test
   void normsRefuseBadParams() {
     Kernel rms = rmsNorm();
     rms.accepts(p -> {});
@@ -327,6 +343,39 @@ class KernelBindingsTest {
     activation.refuses("out_dtype is -1", p -> svg_activation_params.out_dtype(p, -1));
     activation.refuses("bias_dtype is 3", p -> svg_activation_params.bias_dtype(p, 3));
     activation.refuses("width is -1", p -> svg_activation_params.width(p, -1));
+  }
+
+  @Test
+  void softmaxRefusesBadParams() {
+    Kernel softmax = softmax();
+    softmax.accepts(p -> {});
+    softmax.refuses("dtype is 3", p -> svg_softmax_params.dtype(p, 3));
+    softmax.refuses("bias_dtype is -1", p -> svg_softmax_params.bias_dtype(p, -1));
+    softmax.refuses("rows is 0", p -> svg_softmax_params.rows(p, 0));
+    softmax.refuses("width is -1", p -> svg_softmax_params.width(p, -1));
+    softmax.refuses("scale is inf", p -> svg_softmax_params.scale(p, Float.POSITIVE_INFINITY));
+    softmax.refuses(
+        "exceeds the address space", p -> svg_softmax_params.bias_strides(p, 0, Long.MIN_VALUE));
+    softmax.refuses(
+        "exceeds the address space", // below it
+        p -> svg_softmax_params.bias_strides(p, 1, -(memory.address() / 4)));
+    softmax.refuses(
+        "expected a multiple of 4 bytes", p -> svg_softmax_params.bias(p, memory.asSlice(1)));
+    softmax.refuses(
+        "and out is written",
+        p -> svg_softmax_params.bias(p, svg_heads.data(svg_softmax_params.out(p))));
+  }
+
+  @Test
+  void gatherRowsRefusesBadParams() {
+    Kernel gather = gatherRows();
+    gather.accepts(p -> {});
+    gather.refuses("dtype is 3", p -> svg_gather_rows_params.dtype(p, 3));
+    gather.refuses("table_rows is 0", p -> svg_gather_rows_params.table_rows(p, 0));
+    gather.refuses("rows is -1", p -> svg_gather_rows_params.rows(p, -1));
+    gather.refuses("width is 0", p -> svg_gather_rows_params.width(p, 0));
+    gather.refuses("index_bytes is 2", p -> svg_gather_rows_params.index_bytes(p, 2));
+    gather.refuses("indices is null", p -> svg_gather_rows_params.indices(p, MemorySegment.NULL));
   }
 
   @Test
@@ -668,6 +717,40 @@ class KernelBindingsTest {
         });
   }
 
+  private Kernel softmax() {
+    return new Kernel(
+        Function.SOFTMAX,
+        () -> {
+          MemorySegment p = svg_softmax_params.allocate(arena);
+          svg_softmax_params.struct_size(p, (int) p.byteSize());
+          svg_softmax_params.heads(p, HEADS);
+          svg_softmax_params.rows(p, ROWS);
+          svg_softmax_params.width(p, DIM);
+          svg_softmax_params.bias(p, memory);
+          svg_softmax_params.bias_strides(p, 2, 1);
+          tensor(svg_softmax_params.scores(p), memory);
+          tensor(svg_softmax_params.out(p), output());
+          return p;
+        });
+  }
+
+  private Kernel gatherRows() {
+    return new Kernel(
+        Function.GATHER_ROWS,
+        () -> {
+          MemorySegment p = svg_gather_rows_params.allocate(arena);
+          svg_gather_rows_params.struct_size(p, (int) p.byteSize());
+          svg_gather_rows_params.table_rows(p, ROWS);
+          svg_gather_rows_params.rows(p, ROWS);
+          svg_gather_rows_params.width(p, DIM);
+          svg_gather_rows_params.index_bytes(p, 8);
+          svg_gather_rows_params.indices(p, memory);
+          tensor(svg_gather_rows_params.table(p), memory);
+          tensor(svg_gather_rows_params.out(p), output());
+          return p;
+        });
+  }
+
   private Kernel patches() {
     return new Kernel(
         Function.PATCHIFY,
@@ -684,6 +767,21 @@ class KernelBindingsTest {
           svg_patchify_params.video(p, memory);
           svg_heads.data(svg_patchify_params.tokens(p), output());
           svg_heads.row_stride(svg_patchify_params.tokens(p), 8);
+          return p;
+        });
+  }
+
+  private Kernel colorBytes() {
+    return new Kernel(
+        Function.COLOR_BYTES,
+        () -> {
+          MemorySegment p = svg_color_bytes_params.allocate(arena);
+          svg_color_bytes_params.struct_size(p, (int) p.byteSize());
+          svg_color_bytes_params.frames(p, 2);
+          svg_color_bytes_params.frame_size(p, 4);
+          svg_color_bytes_params.x(p, memory);
+          svg_color_bytes_params.out(p, output());
+          svg_color_bytes_params.not_numbers(p, output());
           return p;
         });
   }

@@ -14,8 +14,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
- * {@link SvgKernels#rmsNorm}, {@link SvgKernels#layerNorm} and {@link SvgKernels#gatedResidual}
- * against double precision.
+ * {@link SvgKernels#rmsNorm}, {@link SvgKernels#channelNorm}, {@link SvgKernels#layerNorm} and
+ * {@link SvgKernels#gatedResidual} against double precision.
  */
 class NormsTest {
 
@@ -66,6 +66,36 @@ class NormsTest {
     kernels.rmsNorm(x, x, null, null, 1e-6f);
     Reference.assertZero(x, 0, 0);
     assertEquals(3, Tensors.get(x, 0, 1, 4), 2e-3); // 3 / √(9 / 9)
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 1, F32, F32, HEAD_MAJOR, HEAD_MAJOR",
+    "2, 7, 33, F32, BF16, TOKEN_MAJOR, HEAD_MAJOR",
+    "3, 5, 96, F16, F32, PADDED, TOKEN_MAJOR",
+    "1, 11, 384, BF16, BF16, HEAD_MAJOR, PADDED",
+  })
+  void channelNorm(
+      int heads,
+      int rows,
+      int width,
+      KernelType type,
+      KernelType weightType,
+      Layout from,
+      Layout to) {
+    Heads x = tensor(type, from, heads, rows, width);
+    for (int d = 0; d < width; d++) {
+      Tensors.set(x, 0, 0, d, 0); // stays zero
+    }
+    Heads weight = tensor(weightType, Layout.HEAD_MAJOR, 1, 1, width);
+    Heads out = Tensors.allocate(arena, type, to, heads, rows, width);
+
+    kernels.channelNorm(x, out, weight.data(), weightType, true);
+    Reference.assertClose(Reference.channelNorm(x, weight, true), out, 1e-6);
+
+    double[][][] plain = Reference.channelNorm(x, null, false);
+    kernels.channelNorm(x, x, null, null, false);
+    Reference.assertClose(plain, x, 1e-6);
   }
 
   @ParameterizedTest

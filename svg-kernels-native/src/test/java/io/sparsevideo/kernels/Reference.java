@@ -3,6 +3,8 @@ package io.sparsevideo.kernels;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.foreign.MemorySegment;
+
 /** Attention, norms and what is near them in double precision, straight from the definitions. */
 final class Reference {
 
@@ -89,6 +91,67 @@ final class Reference {
       }
     }
     return out;
+  }
+
+  /** The norm over channels of the Wan VAE. */
+  static double[][][] channelNorm(Heads x, Heads weight, boolean silu) {
+    double[][][] result = Tensors.values(x);
+    for (double[][] head : result) {
+      for (double[] row : head) {
+        double norm = Math.max(Math.sqrt(squares(row)), 1e-12);
+        for (int d = 0; d < row.length; d++) {
+          row[d] *= Math.sqrt(row.length) / norm;
+          row[d] *= weight == null ? 1 : Tensors.get(weight, 0, 0, d);
+          row[d] /= silu ? 1 + Math.exp(-row[d]) : 1;
+        }
+      }
+    }
+    return result;
+  }
+
+  /**
+   * A convolution; earlier, x and the result are (frames, pixels, channels), the weight is (O,
+   * taps, C).
+   */
+  static double[][][] convolution(
+      Convolution c, Heads earlier, Heads x, Heads weight, Heads bias, Heads residual) {
+    double[][][] result = new double[c.outFrames()][c.outHeight() * c.outWidth()][c.outChannels()];
+    for (int t = 0; t < c.outFrames(); t++) {
+      for (int pixel = 0; pixel < result[t].length; pixel++) {
+        for (int o = 0; o < c.outChannels(); o++) {
+          double sum = bias == null ? 0 : Tensors.get(bias, 0, 0, o);
+          sum += residual == null ? 0 : Tensors.get(residual, t, pixel, o);
+          int tap = 0;
+          for (int dt = 0; dt < c.kernelFrames(); dt++) {
+            int frame = t * c.frameStride() + dt;
+            boolean early = frame < c.earlierFrames();
+            for (int dy = 0; dy < c.kernelHeight(); dy++) {
+              for (int dx = 0; dx < c.kernelWidth(); dx++, tap++) {
+                int row = pixel / c.outWidth() * c.stride() + dy - c.padTop();
+                int column = pixel % c.outWidth() * c.stride() + dx - c.padLeft();
+                if (row < 0
+                    || row >= c.height() * c.repeat()
+                    || column < 0
+                    || column >= c.width() * c.repeat()) {
+                  continue;
+                }
+                for (int channel = 0; channel < c.channels(); channel++) {
+                  sum +=
+                      Tensors.get(weight, o, tap, channel)
+                          * Tensors.get(
+                              early ? earlier : x,
+                              early ? frame : frame - c.earlierFrames(),
+                              row / c.repeat() * c.width() + column / c.repeat(),
+                              channel);
+                }
+              }
+            }
+          }
+          result[t][pixel][o] = sum;
+        }
+      }
+    }
+    return result;
   }
 
   /** Weight and bias are (1, 1, D) tensors, scale and shift (H, S, D) with any strides; or null. */
@@ -203,6 +266,40 @@ final class Reference {
       }
     }
     return out;
+  }
+
+  /** softmax(scale * scores + bias) over the last dimension; the bias may be null. */
+  static double[][][] softmax(Heads scores, float scale, ScoreBias bias) {
+    double[][][] out = Tensors.values(scores);
+    for (int h = 0; h < out.length; h++) {
+      for (int r = 0; r < out[h].length; r++) {
+        double[] row = out[h][r];
+        double most = Double.NEGATIVE_INFINITY;
+        for (int i = 0; i < row.length; i++) {
+          row[i] = scale * row[i] + (bias == null ? 0 : at(bias, h, r, i));
+          most = Math.max(most, row[i]);
+        }
+        double sum = 0;
+        for (int i = 0; i < row.length; i++) {
+          row[i] = Math.exp(row[i] - most);
+          sum += row[i];
+        }
+        for (int i = 0; i < row.length; i++) {
+          row[i] /= sum;
+        }
+      }
+    }
+    return out;
+  }
+
+  private static double at(ScoreBias bias, int head, int row, int column) {
+    long element =
+        bias.first()
+            + head * bias.headStride()
+            + row * bias.rowStride()
+            + column * bias.columnStride();
+    MemorySegment start = bias.data().asSlice(element * bias.type().bytes());
+    return Tensors.get(Heads.headMajor(start, bias.type(), 1, 1, 1), 0, 0, 0);
   }
 
   private static double squares(double[] row) {

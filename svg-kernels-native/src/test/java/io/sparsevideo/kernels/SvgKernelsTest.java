@@ -11,6 +11,8 @@ import io.sparsevideo.cuda.FakeCuda;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -41,6 +43,24 @@ class SvgKernelsTest {
               IllegalArgumentException.class, () -> SvgKernels.on(kernels.library(), stream));
       assertTrue(e.getMessage().contains("needs the CUDA library, not HOST"), e.getMessage());
     }
+  }
+
+  @Test
+  void anObserverIsThereForEveryCall() {
+    List<String> seen = new ArrayList<>();
+    SvgKernels observed =
+        kernels.observedBy(
+            (function, call) -> {
+              seen.add(function);
+              call.run();
+            });
+    Heads x = heads(KernelType.F32, 2, 6, 8);
+    observed.rmsNorm(x, x, null, null, 1e-6f);
+    KernelException e =
+        assertThrows(KernelException.class, () -> observed.rmsNorm(x, x, null, null, -1));
+    assertTrue(e.getMessage().contains("epsilon"), e.getMessage());
+    assertEquals(List.of("svg_rms_norm", "svg_rms_norm"), seen);
+    assertSame(kernels.library(), observed.library());
   }
 
   @Test

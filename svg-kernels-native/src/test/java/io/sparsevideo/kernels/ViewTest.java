@@ -107,7 +107,25 @@ class ViewTest {
       case SUBTRACT -> x - y;
       case MULTIPLY -> x * y;
       case DIVIDE -> x / y;
+      case MINIMUM -> Math.min(x, y);
+      case MAXIMUM -> Math.max(x, y);
     };
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"MINIMUM", "MAXIMUM"})
+  void whatIsNotANumberIsNotHidden(Elementwise op) {
+    MemorySegment x = arena.allocateFrom(ValueLayout.JAVA_FLOAT, Float.NaN, 1);
+    MemorySegment y = arena.allocateFrom(ValueLayout.JAVA_FLOAT, 2, Float.NaN);
+    MemorySegment out = arena.allocate(8, 4);
+    KernelType f32 = KernelType.F32;
+    View[] views = new View[3];
+    Arrays.setAll(
+        views,
+        i -> new View(new MemorySegment[] {x, y, out}[i], 4, new long[] {2}, new long[] {1}));
+    kernels.elementwise(op, views[0], f32, views[1], f32, views[2], f32);
+    assertEquals(Float.NaN, value(out, 0));
+    assertEquals(Float.NaN, value(out, 1));
   }
 
   @ParameterizedTest

@@ -31,6 +31,7 @@ public final class CheckpointParameters implements Parameters {
   private final Set<String> used = new HashSet<>();
   private Predicate<String> ignored = name -> false;
   private Runnable beforeEach = () -> {};
+  private DataType computeType;
 
   /**
    * @param files stay open as long as weights are loaded, and as long as an {@link EmbeddingTable}
@@ -41,6 +42,7 @@ public final class CheckpointParameters implements Parameters {
     this.files = files;
     this.ops = ops;
     this.manager = manager;
+    computeType = ops == null ? null : ops.computeType();
   }
 
   /**
@@ -49,6 +51,12 @@ public final class CheckpointParameters implements Parameters {
    */
   public CheckpointParameters optAlternative(String name, String alternative) {
     alternatives.put(name, alternative);
+    return this;
+  }
+
+  /** The type of weights that {@link #get} loads; default: the backend's compute type. */
+  public CheckpointParameters optComputeType(DataType type) {
+    computeType = type;
     return this;
   }
 
@@ -96,7 +104,7 @@ public final class CheckpointParameters implements Parameters {
 
   @Override
   public NDArray get(String name, long... shape) {
-    return load(name, new Shape(shape), ops.computeType());
+    return load(name, new Shape(shape), computeType);
   }
 
   @Override

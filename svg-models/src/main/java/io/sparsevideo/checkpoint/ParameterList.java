@@ -1,6 +1,7 @@
 package io.sparsevideo.checkpoint;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -16,8 +17,22 @@ public final class ParameterList implements Parameters {
   private final List<Entry> entries = new ArrayList<>();
   private final Set<String> names = new HashSet<>();
 
-  /** A weight that the model asks for. */
-  public record Entry(String name, Shape shape) {}
+  /**
+   * A weight that the model asks for.
+   *
+   * @param use what it is held as
+   */
+  public record Entry(String name, Shape shape, Use use) {}
+
+  /** What becomes of a weight. */
+  public enum Use {
+    /** A tensor of the backend's compute type. */
+    COMPUTED,
+    /** A tensor of FLOAT32. */
+    FLOAT32,
+    /** It stays in its file. */
+    STORED
+  }
 
   /** The weights in the order they were asked for. */
   public List<Entry> entries() {
@@ -34,28 +49,42 @@ public final class ParameterList implements Parameters {
     return entries.stream().mapToLong(entry -> entry.shape().size()).sum();
   }
 
+  /** Bytes of the tensors that a backend holds which computes in a type. */
+  public long bytes(DataType computeType) {
+    return entries.stream()
+        .mapToLong(
+            entry ->
+                entry.shape.size()
+                    * switch (entry.use) {
+                      case COMPUTED -> computeType.getNumOfBytes();
+                      case FLOAT32 -> Float.BYTES;
+                      case STORED -> 0;
+                    })
+        .sum();
+  }
+
   @Override
   public NDArray get(String name, long... shape) {
-    add(name, shape);
+    add(name, Use.COMPUTED, shape);
     return null;
   }
 
   @Override
   public NDArray getFloat32(String name, long... shape) {
-    add(name, shape);
+    add(name, Use.FLOAT32, shape);
     return null;
   }
 
   @Override
   public EmbeddingTable embedding(String name, long rows, long width) {
-    add(name, rows, width);
+    add(name, Use.STORED, rows, width);
     return null;
   }
 
-  private void add(String name, long... shape) {
+  private void add(String name, Use use, long... shape) {
     if (!names.add(name)) {
       throw new IllegalStateException("the weight '%s' is asked for twice".formatted(name));
     }
-    entries.add(new Entry(name, new Shape(shape)));
+    entries.add(new Entry(name, new Shape(shape), use));
   }
 }

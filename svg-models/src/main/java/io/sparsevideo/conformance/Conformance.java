@@ -37,14 +37,20 @@ public final class Conformance {
   public static ConformanceReport run(
       Path folder, Device device, AttentionMode mode, Consumer<StageResult> listener) {
     CheckpointFiles.requireFolder(folder);
+    try (TensorOps ops = TensorBackends.open(device)) {
+      return run(folder, ops, mode, listener);
+    }
+  }
+
+  static ConformanceReport run(
+      Path folder, TensorOps ops, AttentionMode mode, Consumer<StageResult> listener) {
     List<StageResult> results = new ArrayList<>();
     Consumer<StageResult> all =
         result -> {
           results.add(result);
           listener.accept(result);
         };
-    try (Trace trace = new Trace(folder, all);
-        TensorOps ops = TensorBackends.open(device)) {
+    try (Trace trace = new Trace(folder, all)) {
       Path checkpoint = folder.resolve("checkpoint");
       if (Files.isDirectory(checkpoint)) {
         DiffusersFolder files = DiffusersFolder.open(checkpoint);

@@ -252,6 +252,11 @@ public final class Trace implements AutoCloseable {
         different == 0 ? "" : different + " of " + expected.length + " differ");
   }
 
+  /** Reports an error that was computed elsewhere from a recorded tensor. */
+  public void judge(String name, double error, double tolerance) {
+    report(name, error, tolerance, error <= tolerance, notes.getOrDefault(name, ""));
+  }
+
   private void report(String name, double error, double tolerance, boolean ok, String detail) {
     results.accept(new StageResult(name, error, tolerance, ok ? Status.OK : Status.FAILED, detail));
   }

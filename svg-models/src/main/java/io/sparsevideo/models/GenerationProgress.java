@@ -25,6 +25,11 @@ public class GenerationProgress implements ForwardListener {
     this.cancellation = cancellation;
   }
 
+  /** Begins the generation on a device. */
+  public void started(String device) {
+    listener.started(device);
+  }
+
   /** Begins a stage of {@code units} units and ends the one before. */
   public void start(Stage next, int units) {
     finish();

@@ -5,7 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import io.sparsevideo.checkpoint.ParameterList.Entry;
+import io.sparsevideo.checkpoint.ParameterList.Use;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -22,14 +25,16 @@ class ParameterListTest {
     assertNull(list.get("scalar"));
     assertEquals(
         List.of(
-            new ParameterList.Entry("shared.weight", new Shape(256_384, 4096)),
-            new ParameterList.Entry("blocks.0.to_q.weight", new Shape(5, 3)),
-            new ParameterList.Entry("blocks.0.norm.bias", new Shape(5)),
-            new ParameterList.Entry("blocks.0.inner.table", new Shape(2, 3)),
-            new ParameterList.Entry("scalar", new Shape())),
+            new Entry("shared.weight", new Shape(256_384, 4096), Use.STORED),
+            new Entry("blocks.0.to_q.weight", new Shape(5, 3), Use.COMPUTED),
+            new Entry("blocks.0.norm.bias", new Shape(5), Use.FLOAT32),
+            new Entry("blocks.0.inner.table", new Shape(2, 3), Use.STORED),
+            new Entry("scalar", new Shape(), Use.COMPUTED)),
         list.entries());
     assertEquals(5, list.tensorCount());
     assertEquals(256_384L * 4096 + 15 + 5 + 6 + 1, list.parameterCount());
+    assertEquals(2 * (15 + 1) + 4 * 5, list.bytes(DataType.BFLOAT16));
+    assertEquals(4 * (15 + 1 + 5), list.bytes(DataType.FLOAT32));
   }
 
   @Test

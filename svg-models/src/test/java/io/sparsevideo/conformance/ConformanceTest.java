@@ -6,10 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.Device;
+import ai.djl.ndarray.types.DataType;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.checkpoint.CheckpointException;
 import io.sparsevideo.checkpoint.SafeTensors;
 import io.sparsevideo.conformance.StageResult.Status;
+import io.sparsevideo.cuda.engine.CudaTensorOps;
+import io.sparsevideo.cuda.engine.TestEngine;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
@@ -46,6 +49,18 @@ class ConformanceTest {
   private static void assertAllOk(List<StageResult> results) {
     List<StageResult> bad = results.stream().filter(r -> r.status() != Status.OK).toList();
     assertTrue(bad.isEmpty(), bad::toString);
+  }
+
+  /** In 16 bits, over the fake driver. */
+  @ParameterizedTest
+  @ValueSource(strings = {"wan-t2v", "schedulers", "svg"})
+  void everyRecordedStageHoldsOnCuda(String name) {
+    try (CudaTensorOps ops = TestEngine.FAKE.openOps(DataType.BFLOAT16)) {
+      ConformanceReport report =
+          Conformance.run(golden(name), ops, AttentionMode.dense(), stage -> {});
+      assertAllOk(report.stages());
+      assertEquals(run(golden(name), AttentionMode.dense()).size(), report.stages().size());
+    }
   }
 
   @ParameterizedTest

@@ -4,8 +4,8 @@ import io.sparsevideo.cuda.CudaContext;
 import io.sparsevideo.cuda.CudaDevice;
 import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.cuda.CudaStream;
-import io.sparsevideo.cuda.blas.CublasLinear;
 import io.sparsevideo.cuda.blas.CublasLt;
+import io.sparsevideo.cuda.blas.CublasMatmul;
 import io.sparsevideo.kernels.KernelLibrary;
 import io.sparsevideo.kernels.SvgKernels;
 
@@ -20,7 +20,7 @@ final class Gpu {
   private final CudaContext context;
   private final CudaStream stream;
   private final SvgKernels kernels;
-  private CublasLinear linear;
+  private CublasMatmul products;
 
   private Gpu(CudaContext context) {
     this.context = context;
@@ -58,10 +58,10 @@ final class Gpu {
   /**
    * @throws io.sparsevideo.cuda.blas.CublasUnavailableException without cuBLASLt
    */
-  synchronized CublasLinear linear() {
-    if (linear == null) {
-      linear = CublasLinear.on(CublasLt.load(), stream);
+  synchronized CublasMatmul products() {
+    if (products == null) {
+      products = CublasMatmul.on(CublasLt.load(), stream);
     }
-    return linear;
+    return products;
   }
 }

@@ -4,7 +4,7 @@ import io.sparsevideo.cuda.CudaEvent;
 import io.sparsevideo.cuda.CudaGraph;
 import io.sparsevideo.cuda.CudaStream;
 import io.sparsevideo.cuda.DeviceMemory;
-import io.sparsevideo.cuda.blas.CublasLinear;
+import io.sparsevideo.cuda.blas.CublasMatmul;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelException;
 import io.sparsevideo.kernels.KernelType;
@@ -191,8 +191,8 @@ public abstract class GpuBenchmark {
     return gpu.kernels();
   }
 
-  final CublasLinear linearLayers() {
-    return gpu.linear();
+  final CublasMatmul products() {
+    return gpu.products();
   }
 
   final CudaStream stream() {

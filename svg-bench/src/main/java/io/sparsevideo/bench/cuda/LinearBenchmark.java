@@ -1,8 +1,7 @@
 package io.sparsevideo.bench.cuda;
 
-import io.sparsevideo.cuda.blas.CublasLinear;
+import io.sparsevideo.cuda.blas.CublasMatmul;
 import io.sparsevideo.kernels.Heads;
-import io.sparsevideo.kernels.KernelType;
 import java.lang.foreign.MemorySegment;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.OperationsPerInvocation;
@@ -18,13 +17,13 @@ public class LinearBenchmark extends GpuBenchmark {
   })
   public String sizes;
 
-  private CublasLinear linear;
+  private CublasMatmul products;
   private int tokens;
   private int inputs;
   private int outputs;
   private boolean gelu;
-  private MemorySegment x;
-  private MemorySegment weight;
+  private Heads x;
+  private Heads weight;
   private MemorySegment bias;
   private Heads out;
 
@@ -39,16 +38,16 @@ public class LinearBenchmark extends GpuBenchmark {
     inputs = shape.size("inputs");
     outputs = shape.size("outputs");
     gelu = shape.flag("gelu");
-    linear = linearLayers();
-    x = normal(1, tokens, inputs).data();
-    weight = normal(1, outputs, inputs).data();
+    products = products();
+    x = normal(1, tokens, inputs);
+    weight = normal(1, outputs, inputs);
     bias = normal(1, 1, outputs).data();
     out = normal(1, tokens, outputs);
   }
 
   @Override
   void launch(int turn) {
-    linear.linear(x, weight, bias, out.data(), KernelType.BF16, tokens, inputs, outputs, gelu);
+    products.linear(x, weight, bias, out, gelu);
   }
 
   @Override

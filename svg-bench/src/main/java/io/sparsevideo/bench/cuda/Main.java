@@ -55,16 +55,19 @@ public final class Main implements Callable<Integer> {
           OrderBenchmarks.Layout.class,
           OrderBenchmarks.ProfileHeads.class,
           RowBenchmarks.RmsNorm.class,
+          RowBenchmarks.ChannelNorm.class,
           RowBenchmarks.LayerNorm.class,
           RowBenchmarks.GatedResidual.class,
           RowBenchmarks.Gelu.class,
           RowBenchmarks.Silu.class,
           RopeBenchmarks.Rope.class,
           RopeBenchmarks.NormRope.class,
+          ConvolutionBenchmark.class,
           InputBenchmarks.Patchify.class,
           InputBenchmarks.Unpatchify.class,
           InputBenchmarks.TimestepEmbedding.class,
           LinearBenchmark.class,
+          SoftmaxBenchmark.class,
           AttentionBenchmarks.Dense.class,
           AttentionBenchmarks.Band.class,
           AttentionBenchmarks.Blocks.class,
@@ -130,6 +133,10 @@ public final class Main implements Callable<Integer> {
 
   static CommandLine commandLine() {
     return new CommandLine(new Main())
+        .addSubcommand(new StepCommand())
+        .addSubcommand(new VaeCommand())
+        .addSubcommand(new TextCommand())
+        .setCaseInsensitiveEnumValuesAllowed(true)
         .setExecutionExceptionHandler(
             (e, command, parsed) -> {
               if (!(e instanceof IOException)) {

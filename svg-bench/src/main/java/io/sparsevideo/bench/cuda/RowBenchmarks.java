@@ -91,6 +91,41 @@ public final class RowBenchmarks {
     }
   }
 
+  /** The Wan VAE's norm over channels, with SiLU. */
+  public static class ChannelNorm extends OnRows {
+    @Param({
+      "tokens=3686400 width=96 dtype=bf16",
+      "tokens=921600 width=192 dtype=bf16",
+      "tokens=115200 width=384 dtype=bf16",
+      "tokens=9216 width=96 dtype=bf16"
+    })
+    public String sizes;
+
+    private MemorySegment weight;
+
+    @Override
+    String shape() {
+      return sizes;
+    }
+
+    @Override
+    void prepare() {
+      super.prepare();
+      weight = weight();
+    }
+
+    @Override
+    void launch(SvgKernels kernels, Heads x, Heads y) {
+      kernels.channelNorm(x, y, weight, KernelType.BF16, true);
+    }
+
+    @Benchmark
+    @OperationsPerInvocation(20)
+    public void channel_norm(DeviceTime time) {
+      run(time, 20);
+    }
+  }
+
   /** LayerNorm alone, with weight and bias, and with a model's modulation. */
   public static class LayerNorm extends OnRows {
     @Param({

@@ -24,6 +24,25 @@ class MainTest {
     assertRefused("no shape matches 'heads=x'", "--shapes", "heads=x");
   }
 
+  @Test
+  void stepsOfNoModelAreRefused() {
+    assertRefused(
+        "--config is wan-1.3b, wan-14b or a file, not 'wan-7b'", "step", "--config", "wan-7b");
+    assertRefused(
+        "--layers must be 1 to 30, is 31", "step", "--config", "wan-1.3b", "--layers", "31");
+    assertRefused("--height must be a multiple of 16, is 700", "step", "--height", "700");
+    assertRefused("--frames less 1 must be a multiple of 4, is 79", "step", "--frames", "80");
+    assertRefused("--repeats must be at least 1, is 0", "step", "--repeats", "0");
+  }
+
+  @Test
+  void sizesThatTheVaeDoesNotTakeAreRefused() {
+    assertRefused("--repeats must be at least 1, is 0", "vae", "--repeats", "0");
+    assertRefused("--height must be a multiple of 8, is 100", "vae", "--height", "100");
+    assertRefused("--frames less 1 must be a multiple of 4, is 79", "vae", "--frames", "80");
+    assertRefused("config.json", "vae", "--config", "no/config.json");
+  }
+
   private static void assertRefused(String reason, String... arguments) {
     StringWriter errors = new StringWriter();
     CommandLine bench = Main.commandLine().setErr(new PrintWriter(errors));

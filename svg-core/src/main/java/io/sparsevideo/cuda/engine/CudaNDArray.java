@@ -843,6 +843,32 @@ public final class CudaNDArray extends NDArrayAdapter {
   }
 
   @Override
+  public CudaNDArray minimum(NDArray other) {
+    return combine("minimum", Elementwise.MINIMUM, other, false);
+  }
+
+  @Override
+  public CudaNDArray minimum(Number n) {
+    return combine("minimum", Elementwise.MINIMUM, n, false);
+  }
+
+  @Override
+  public CudaNDArray maximum(NDArray other) {
+    return combine("maximum", Elementwise.MAXIMUM, other, false);
+  }
+
+  @Override
+  public CudaNDArray maximum(Number n) {
+    return combine("maximum", Elementwise.MAXIMUM, n, false);
+  }
+
+  @Override
+  public CudaNDArray clip(Number min, Number max) {
+    CudaNDArray result = combine("clip", Elementwise.MAXIMUM, min, false);
+    return result.combine("clip", Elementwise.MINIMUM, max, true);
+  }
+
+  @Override
   public boolean contentEquals(NDArray other) {
     return getDataType() == other.getDataType()
         && shape.equals(other.getShape())

@@ -170,7 +170,10 @@ public final class CudaNDManager extends BaseNDManager {
     }
   }
 
-  /** Frees arrays and child managers; the first manager of a tree also waits for the stream. */
+  /**
+   * Frees arrays and child managers; the first manager of a tree also waits for the stream, and
+   * gives back to the system what the device's pool has idle.
+   */
   @Override
   public void close() {
     if (isSystem) {
@@ -185,6 +188,7 @@ public final class CudaNDManager extends BaseNDManager {
     } finally {
       if (ownsQueue) {
         queue.close();
+        queue.heap().giveBack();
       }
     }
   }

@@ -7,19 +7,21 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import io.sparsevideo.cuda.blas.CublasLinear;
 import io.sparsevideo.cuda.blas.CublasLt;
+import io.sparsevideo.cuda.blas.CublasMatmul;
 import io.sparsevideo.kernels.Activation;
+import io.sparsevideo.kernels.Convolution;
 import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelType;
 import io.sparsevideo.kernels.RopePairs;
+import io.sparsevideo.kernels.ScoreBias;
 import io.sparsevideo.kernels.SvgKernels;
-import io.sparsevideo.kernels.View;
 import io.sparsevideo.tensor.DjlSettings;
 import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
@@ -38,15 +40,24 @@ public final class CudaTensorOps implements TensorOps {
   /** The largest hidden layer that {@link #feedForward} computes at once: Wan's 14B at 720p. */
   private static final long HIDDEN_BYTES = 1L << 31;
 
+  /** The greatest head dimension of the attention kernels. */
+  static final int FUSED_HEAD_DIM = 128;
+
+  /** Memory for scores, where attention is not one kernel. */
+  public static final long SCORE_BYTES = 128L << 20;
+
+  /** Rows of scores start at multiples of so many, as matrix products are fastest with. */
+  private static final int ROW_ALIGNMENT = 64;
+
   private final CudaNDManager manager;
-  private final CublasLinear linear;
+  private final CublasMatmul products;
   private final DataType computeType;
   private final long hiddenBytes;
 
   private CudaTensorOps(
-      CudaNDManager manager, CublasLinear linear, DataType computeType, long hiddenBytes) {
+      CudaNDManager manager, CublasMatmul products, DataType computeType, long hiddenBytes) {
     this.manager = manager;
-    this.linear = linear;
+    this.products = products;
     this.computeType = computeType;
     this.hiddenBytes = hiddenBytes;
   }
@@ -72,8 +83,8 @@ public final class CudaTensorOps implements TensorOps {
       CudaEngine engine, Device device, CublasLt library, DataType computeType, long hiddenBytes) {
     CudaNDManager manager = engine.newBaseManager(device);
     try {
-      CublasLinear linear = CublasLinear.on(library, manager.stream());
-      return new CudaTensorOps(manager, linear, computeType, hiddenBytes);
+      CublasMatmul products = CublasMatmul.on(library, manager.stream());
+      return new CudaTensorOps(manager, products, computeType, hiddenBytes);
     } catch (RuntimeException e) {
       manager.close();
       throw e;
@@ -86,8 +97,25 @@ public final class CudaTensorOps implements TensorOps {
   }
 
   @Override
+  public String device() {
+    return manager.queue().heap().toString();
+  }
+
+  /** What is free on the device, and what lies idle in its pool. */
+  @Override
+  public OptionalLong freeMemory() {
+    MemoryStatistics now = manager.statistics();
+    return OptionalLong.of(now.freeBytes() + now.reservedBytes() - now.usedBytes());
+  }
+
+  @Override
   public DataType computeType() {
     return computeType;
+  }
+
+  @Override
+  public DataType preciseType() {
+    return computeType == DataType.BFLOAT16 ? DataType.FLOAT16 : computeType;
   }
 
   @Override
@@ -205,16 +233,8 @@ public final class CudaTensorOps implements TensorOps {
         x,
         weight,
         bias);
-    linear.linear(
-        x.memory(),
-        matrix.memory(),
-        vector == null ? null : vector.memory(),
-        out.memory(),
-        type(x),
-        out.size() / size.get(0),
-        size.get(1),
-        size.get(0),
-        thenGelu);
+    products.linear(
+        rows(x), rows(matrix), vector == null ? null : vector.memory(), rows(out), thenGelu);
   }
 
   @Override
@@ -354,106 +374,323 @@ public final class CudaTensorOps implements TensorOps {
                     memory(sin)));
   }
 
-  /** The CUDA kernels have it for FLOAT16 and BFLOAT16. */
+  /**
+   * One kernel for FLOAT16 and BFLOAT16 and head dimensions that are multiples of 8 up to {@value
+   * #FUSED_HEAD_DIM}; matrix products and a softmax for others.
+   */
   @Override
   public NDArray attention(NDArray q, NDArray k, NDArray v) {
     CudaNDArray queries = own("attention", q);
     CudaNDArray keys = own("attention", k);
     CudaNDArray values = own("attention", v);
-    require(
-        queries.getShape().dimension() == 3
-            && keys.getShape().dimension() == 3
-            && values.getShape().equals(keys.getShape()),
-        "attention",
-        "q (Sq, H, D), k and v (Sk, H, D)",
-        q,
-        k,
-        v);
+    requireAttention("attention", queries, keys, values);
+    float scale = HeadViews.scale(queries);
     return create(
         queries,
         queries.getShape(),
-        out ->
+        out -> {
+          if (isFused(queries)) {
             kernels()
                 .attentionDense(
                     HeadViews.of(this, queries),
                     HeadViews.of(this, keys),
                     HeadViews.of(this, values),
                     HeadViews.of(this, out),
-                    HeadViews.scale(queries),
+                    scale,
                     0,
-                    null));
+                    null);
+          } else {
+            attendInSteps(queries, keys, values, scale, null, out);
+          }
+        });
   }
 
+  private static boolean isFused(CudaNDArray q) {
+    long dim = q.getShape().get(2);
+    return q.getDataType() != DataType.FLOAT32 && dim % 8 == 0 && dim <= FUSED_HEAD_DIM;
+  }
+
+  /** The bias may have another type than {@code q}, {@code k} and {@code v}. */
   @Override
   public NDArray biasedAttention(NDArray q, NDArray k, NDArray v, NDArray bias, double scale) {
-    throw missing("biasedAttention");
+    CudaNDArray queries = own("biasedAttention", q);
+    CudaNDArray keys = own("biasedAttention", k);
+    CudaNDArray values = own("biasedAttention", v);
+    CudaNDArray added = own("biasedAttention", bias);
+    requireAttention("biasedAttention", queries, keys, values);
+    int rows = (int) queries.getShape().get(0);
+    int columns = (int) keys.getShape().get(0);
+    require(
+        added.getShape().equals(new Shape(queries.getShape().get(1), rows + columns - 1L)),
+        "biasedAttention",
+        "q (Sq, H, D), k and v (Sk, H, D) and bias (H, Sq + Sk - 1)",
+        q,
+        k,
+        v,
+        bias);
+    return create(
+        queries,
+        queries.getShape(),
+        out ->
+            attendInSteps(
+                queries,
+                keys,
+                values,
+                (float) scale,
+                ScoreBias.relative(added.memory(), type(added), rows, columns),
+                out));
   }
 
+  private static void requireAttention(
+      String operation, CudaNDArray q, CudaNDArray k, CudaNDArray v) {
+    Shape queries = q.getShape();
+    Shape keys = k.getShape();
+    require(
+        queries.dimension() == 3
+            && keys.dimension() == 3
+            && queries.get(1) == keys.get(1)
+            && queries.get(2) == keys.get(2)
+            && v.getShape().equals(keys)
+            && k.getDataType() == q.getDataType()
+            && v.getDataType() == q.getDataType(),
+        operation,
+        "q (Sq, H, D), k and v (Sk, H, D) of one type",
+        q,
+        k,
+        v);
+  }
+
+  /** Attention by products and a softmax, of so many queries at a time as scores have memory. */
+  private void attendInSteps(
+      CudaNDArray queries,
+      CudaNDArray keys,
+      CudaNDArray values,
+      float scale,
+      ScoreBias bias,
+      CudaNDArray out) {
+    Heads q = HeadViews.of(this, queries);
+    Heads k = HeadViews.of(this, keys);
+    Heads v = HeadViews.of(this, values);
+    Heads to = HeadViews.of(this, out);
+    long stride = Math.ceilDiv(k.rows(), ROW_ALIGNMENT) * (long) ROW_ALIGNMENT;
+    long most = SCORE_BYTES / (q.heads() * stride * Float.BYTES);
+    int step = (int) Math.clamp(most, 1, q.rows());
+    Shape shape = new Shape(q.heads(), step, stride);
+    CudaNDManager owner = out.getManager();
+    try (CudaNDArray scores = owner.create(shape, DataType.FLOAT32);
+        CudaNDArray weights = // of 32 bits, they replace their scores
+            out.getDataType() == DataType.FLOAT32
+                ? scores.reshape(shape)
+                : owner.create(shape, out.getDataType())) {
+      for (int row = 0; row < q.rows(); row += step) {
+        int rows = Math.min(step, q.rows() - row);
+        Heads s = matrices(scores, rows, k.rows());
+        Heads w = matrices(weights, rows, k.rows());
+        products.multiplyTransposed(q.rows(row, rows), k, s);
+        kernels().softmax(s, scale, bias == null ? null : bias.fromRow(row), w);
+        products.multiply(w, v, to.rows(row, rows));
+      }
+    }
+  }
+
+  /** The first rows and columns of each head's matrix in an (H, rows, columns) array. */
+  private static Heads matrices(CudaNDArray array, int rows, int columns) {
+    Shape shape = array.getShape();
+    long stride = shape.get(2);
+    return new Heads(
+        array.memory(),
+        type(array),
+        (int) shape.get(0),
+        rows,
+        columns,
+        shape.get(1) * stride,
+        stride);
+  }
+
+  /** The table may have another type than FLOAT32; an index that is no row of it gives zeros. */
   @Override
   public NDArray gatherRows(NDArray table, NDArray indices) {
-    throw missing("gatherRows");
+    CudaNDArray from = own("gatherRows", table);
+    CudaNDArray numbers = own("gatherRows", indices);
+    DataType type = numbers.getDataType();
+    require(
+        from.getShape().dimension() == 2
+            && numbers.getShape().dimension() == 1
+            && (type == DataType.INT64 || type == DataType.INT32),
+        "gatherRows",
+        "a table (R, C) and indices (N) of INT64 or INT32",
+        table,
+        indices);
+    Shape wanted = new Shape(numbers.size(), from.getShape().get(1));
+    return create(
+        numbers.getManager(),
+        wanted,
+        from.getDataType(),
+        out -> kernels().gatherRows(rows(from), numbers.memory(), type.getNumOfBytes(), rows(out)));
   }
 
   @Override
   public NDArray conv3d(
-      NDArray x, NDArray weight, NDArray bias, NDArray residual, int timeStride, int padding) {
-    throw missing("conv3d");
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int spatialPadding) {
+    int[] padding = {spatialPadding, spatialPadding, spatialPadding, spatialPadding};
+    return convolution("conv3d", x, earlier, weight, bias, residual, timeStride, 1, 1, padding);
   }
 
   @Override
   public NDArray conv2d(NDArray x, NDArray weight, NDArray bias, int stride, int[] padding) {
-    throw missing("conv2d");
+    return everyFrame("conv2d", x, weight, bias, stride, 1, padding);
   }
 
   @Override
-  public NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu) {
-    throw missing("channelNorm");
+  public NDArray upsampleConv2d(NDArray x, NDArray weight, NDArray bias, int[] padding) {
+    return everyFrame("upsampleConv2d", x, weight, bias, 1, 2, padding);
   }
 
-  @Override
-  public NDArray upsampleNearest(NDArray x) {
-    CudaNDArray in = own("upsampleNearest", x);
-    Shape shape = in.getShape();
-    require(shape.dimension() == 4, "upsampleNearest", "x (T, Y, X, C)", x);
-    long width = shape.get(2);
-    long channels = shape.get(3);
-    int bytes = in.getDataType().getNumOfBytes();
-    long[] sizes = {shape.get(0) * shape.get(1), 2, width, 2, channels};
-    long[] repeated = {width * channels, 0, channels, 0, 1};
+  /** By kernels of one frame. */
+  private NDArray everyFrame(
+      String operation,
+      NDArray x,
+      NDArray weight,
+      NDArray bias,
+      int stride,
+      int repeat,
+      int[] padding) {
+    Shape shape = own(operation, weight).getShape();
+    require(
+        shape.dimension() == 4, operation, "x (T, Y, X, C) and weight (O, ky, kx, C)", x, weight);
+    Shape clip = new Shape(shape.get(0), 1).addAll(shape.slice(1));
+    try (NDArray kernels = weight.reshape(clip)) {
+      return convolution(operation, x, null, kernels, bias, null, 1, stride, repeat, padding);
+    }
+  }
+
+  /** All arguments have the type of {@code x}. */
+  private CudaNDArray convolution(
+      String operation,
+      NDArray x,
+      NDArray earlier,
+      NDArray weight,
+      NDArray bias,
+      NDArray residual,
+      int timeStride,
+      int stride,
+      int repeat,
+      int[] padding) {
+    CudaNDArray in = own(operation, x);
+    CudaNDArray before = earlier == null ? null : own(operation, earlier);
+    CudaNDArray kernels = own(operation, weight);
+    CudaNDArray offset = bias == null ? null : own(operation, bias);
+    CudaNDArray added = residual == null ? null : own(operation, residual);
+    Shape clip = in.getShape();
+    Shape kernel = kernels.getShape();
+    require(
+        clip.dimension() == 4
+            && clip.size() > 0
+            && kernel.dimension() == 5
+            && kernel.get(4) == clip.get(3)
+            && kernels.getDataType() == in.getDataType()
+            && (offset == null
+                || offset.getShape().equals(kernel.slice(0, 1))
+                    && offset.getDataType() == in.getDataType()),
+        operation,
+        "x (T, Y, X, C), weight (O, …, C) and bias (O) of one type",
+        x,
+        weight,
+        bias);
+    require(
+        before == null
+            || before.getShape().dimension() == 4
+                && before.getShape().slice(1).equals(clip.slice(1))
+                && before.getDataType() == in.getDataType(),
+        operation,
+        "x (T, Y, X, C) and earlier frames (E, Y, X, C) of one type",
+        x,
+        earlier);
+    Convolution sizes =
+        new Convolution(
+            size(clip, 0),
+            before == null ? 0 : size(before.getShape(), 0),
+            size(clip, 1),
+            size(clip, 2),
+            size(clip, 3),
+            size(kernel, 0),
+            size(kernel, 1),
+            size(kernel, 2),
+            size(kernel, 3),
+            timeStride,
+            stride,
+            repeat,
+            padding[0],
+            padding[1],
+            padding[2],
+            padding[3]);
+    Shape wanted =
+        new Shape(sizes.outFrames(), sizes.outHeight(), sizes.outWidth(), sizes.outChannels());
+    require(
+        added == null || added.getShape().equals(wanted) && added.getDataType() == in.getDataType(),
+        operation,
+        "x and a residual of its type and of the shape " + wanted,
+        x,
+        residual);
     return create(
         in,
-        new Shape(shape.get(0), 2 * shape.get(1), 2 * width, channels),
+        wanted,
         out ->
             kernels()
-                .copy(
-                    new View(in.memory(), bytes, sizes, repeated),
-                    new View(out.memory(), bytes, sizes, Shapes.strides(sizes))));
+                .convolution(
+                    sizes,
+                    type(in),
+                    before == null ? null : before.memory(),
+                    in.memory(),
+                    kernels.memory(),
+                    offset == null ? null : offset.memory(),
+                    added == null ? null : added.memory(),
+                    out.memory()));
+  }
+
+  private static int size(Shape shape, int dimension) {
+    return Math.toIntExact(shape.get(dimension));
+  }
+
+  /** Gamma may have another type than {@code x}. */
+  @Override
+  public NDArray channelNorm(NDArray x, NDArray gamma, boolean thenSilu) {
+    CudaNDArray in = own("channelNorm", x);
+    CudaNDArray factor = row("channelNorm", gamma, in);
+    return create(
+        in,
+        in.getShape(),
+        out -> kernels().channelNorm(rows(in), rows(out), factor.memory(), type(factor), thenSilu));
   }
 
   /** Waits for the stream and frees everything. Closing twice does nothing. */
   @Override
   public void close() {
     try (manager;
-        linear) {}
-  }
-
-  private static UnsupportedOperationException missing(String operation) {
-    return new UnsupportedOperationException(
-        operation + " is not an operation of the CUDA backend; the CPU backend has it");
+        products) {}
   }
 
   /** A result in the first argument's manager and of its type, freed when computing it fails. */
   private static CudaNDArray create(CudaNDArray first, Shape shape, Consumer<CudaNDArray> compute) {
-    return first
-        .getManager()
-        .create(
-            shape,
-            first.getDataType(),
-            out -> {
-              if (out.size() > 0) {
-                compute.accept(out);
-              }
-            });
+    return create(first.getManager(), shape, first.getDataType(), compute);
+  }
+
+  private static CudaNDArray create(
+      CudaNDManager owner, Shape shape, DataType type, Consumer<CudaNDArray> compute) {
+    return owner.create(
+        shape,
+        type,
+        out -> {
+          if (out.size() > 0) {
+            compute.accept(out);
+          }
+        });
   }
 
   /** An argument that is on this backend's stream, so that the order of calls is kept. */

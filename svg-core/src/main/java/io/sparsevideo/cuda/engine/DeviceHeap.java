@@ -63,7 +63,7 @@ final class DeviceHeap {
     }
     try {
       context.synchronize(); // what streams still are to free is free then
-      pool.trim(0);
+      giveBack();
       return queue.stream().allocate(atLeastOne);
     } catch (CudaException e) {
       requireOutOfMemory(e);
@@ -84,6 +84,11 @@ final class DeviceHeap {
         .limit(NAMED)
         .map(Storage::toString)
         .toList();
+  }
+
+  /** Gives back to the system what the pool keeps and nothing uses. */
+  void giveBack() {
+    pool.trim(0);
   }
 
   void freed(Storage storage) {

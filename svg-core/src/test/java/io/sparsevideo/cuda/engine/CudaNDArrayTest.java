@@ -27,7 +27,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Values: against DJL's PyTorch engine; on a GPU against the fake driver and the host kernels. */
 @ParameterizedClass
@@ -114,11 +116,15 @@ class CudaNDArrayTest {
     assertEquals(1, big.position());
   }
 
-  /** Larger than both pieces of staging memory, and not a multiple of them. */
-  @Test
-  void anySizeIsCopiedFromAndToNativeMemory() {
+  /**
+   * Larger than both pieces of staging memory, and not a multiple of them; of memory that several
+   * threads may copy, and of the calling thread's own.
+   */
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void anySizeIsCopiedFromAndToNativeMemory(boolean shared) {
     int count = (int) (5 * Staging.PIECE / 8) + 3;
-    try (Arena arena = Arena.ofConfined()) {
+    try (Arena arena = shared ? Arena.ofShared() : Arena.ofConfined()) {
       MemorySegment data = arena.allocate(ValueLayout.JAVA_INT, count);
       for (int i = 0; i < count; i++) {
         data.setAtIndex(ValueLayout.JAVA_INT, i, i * 31);
@@ -308,6 +314,8 @@ class CudaNDArrayTest {
     assertLikeReference(shape, NDArray::neg);
     assertLikeReference(shape, NDArray::square);
     assertLikeReference(shape, x -> x.addi(1).subi(3).muli(2).divi(5).negi());
+    assertLikeReference(shape, x -> x.clip(3, 5.5).add(x.minimum(4)).add(x.maximum(2)));
+    assertLikeReference(shape, x -> x.maximum(x.neg().add(9)).minimum(x.mul(0.75)));
     assertLikeReference(shape, x -> x.add(x.reshape(1, 3, 5)));
     assertLikeReference(shape, x -> x.sub(x.get("1, 0")));
     assertLikeReference(shape, x -> x.mul(x.get("0, 0, 0")));

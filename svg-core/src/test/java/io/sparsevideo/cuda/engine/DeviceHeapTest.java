@@ -63,6 +63,13 @@ class DeviceHeapTest {
   }
 
   @Test
+  void aClosedTreeGivesItsMemoryBackToTheSystem() {
+    manager.create(new Shape(5 * MB), DataType.INT8);
+    manager.close();
+    assertEquals(0, manager.statistics().reservedBytes() - manager.statistics().usedBytes());
+  }
+
+  @Test
   void outOfMemorySaysWhatWasAskedAndWhoHoldsIt() {
     NDArray weights = manager.create(new Shape(30, MB), DataType.INT8);
     weights.setName("blocks.3.ffn.weight");

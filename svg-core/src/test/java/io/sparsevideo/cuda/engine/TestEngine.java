@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import ai.djl.Device;
 import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
 import io.sparsevideo.cuda.CudaDriver;
 import io.sparsevideo.cuda.CudaUnavailableException;
 import io.sparsevideo.cuda.blas.CublasLt;
@@ -13,6 +14,9 @@ import io.sparsevideo.cuda.blas.CublasUnavailableException;
 import io.sparsevideo.kernels.KernelLibrary;
 import io.sparsevideo.kernels.KernelLoadException;
 import io.sparsevideo.kernels.SvgKernels;
+import io.sparsevideo.tensor.DjlSettings;
+import io.sparsevideo.tensor.DjlTensorOps;
+import io.sparsevideo.tensor.TensorOps;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,7 +24,7 @@ import java.util.HashMap;
 import java.util.Map;
 
 /** The engines that tests run on. */
-enum TestEngine {
+public enum TestEngine {
   /**
    * The driver of svg-kernels-native's tests, whose device memory is host memory, with the host
    * kernels. It has two devices of 1 GiB.
@@ -36,6 +40,12 @@ enum TestEngine {
     NDManager newReference() {
       assumePyTorch();
       return Engine.getEngine("PyTorch").newBaseManager(Device.cpu());
+    }
+
+    @Override
+    public TensorOps openReferenceOps() {
+      assumePyTorch();
+      return new DjlTensorOps();
     }
 
     @Override
@@ -59,6 +69,11 @@ enum TestEngine {
     @Override
     NDManager newReference() {
       return FAKE.open().newBaseManager();
+    }
+
+    @Override
+    public TensorOps openReferenceOps() {
+      return FAKE.openOps(DataType.FLOAT32);
     }
 
     @Override
@@ -89,11 +104,26 @@ enum TestEngine {
   /** An engine that computes the same on the host, with what this one is built of left out. */
   abstract NDManager newReference();
 
+  /** A backend that computes the same in FLOAT32 on the host. */
+  public abstract TensorOps openReferenceOps();
+
   /** Loads a cuBLASLt for the engine, or ends the test as skipped. */
   abstract CublasLt openCublas();
 
+  /**
+   * Opens the CUDA backend, or ends the test as skipped.
+   *
+   * @param computeType of weights and activations; FLOAT32 shows errors that the rounding of
+   *     BFLOAT16 would hide
+   */
+  public CudaTensorOps openOps(DataType computeType) {
+    DjlSettings.apply();
+    CudaEngine engine = open();
+    return CudaTensorOps.open(engine, Device.gpu(0), openCublas(), computeType, 1L << 31);
+  }
+
   /** Ends the test as skipped where DJL's PyTorch engine would try to download its natives. */
-  static void assumePyTorch() {
+  public static void assumePyTorch() {
     assumeTrue(
         TestEngine.class.getResource("/native/lib/pytorch.properties") != null,
         "needs the natives of DJL's PyTorch engine");
@@ -117,7 +147,7 @@ enum TestEngine {
       Path source = SOURCE.resolveSibling(name + ".cpp");
       Process compiler =
           new ProcessBuilder(
-                  "g++", "-std=c++17", "-shared", "-fPIC", "-o", library + "", source + "")
+                  "g++", "-O2", "-std=c++17", "-shared", "-fPIC", "-o", library + "", source + "")
               .redirectErrorStream(true)
               .start();
       String output = new String(compiler.getInputStream().readAllBytes());

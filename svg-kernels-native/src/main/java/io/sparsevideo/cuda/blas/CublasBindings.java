@@ -52,6 +52,7 @@ final class CublasBindings {
   private final MemorySegment descSet;
   private final MemorySegment descDestroy;
   private final MemorySegment layoutCreate;
+  private final MemorySegment layoutSet;
   private final MemorySegment layoutDestroy;
   private final MemorySegment preferenceCreate;
   private final MemorySegment preferenceSet;
@@ -71,6 +72,7 @@ final class CublasBindings {
     descSet = library.findOrThrow("cublasLtMatmulDescSetAttribute");
     descDestroy = library.findOrThrow("cublasLtMatmulDescDestroy");
     layoutCreate = library.findOrThrow("cublasLtMatrixLayoutCreate");
+    layoutSet = library.findOrThrow("cublasLtMatrixLayoutSetAttribute");
     layoutDestroy = library.findOrThrow("cublasLtMatrixLayoutDestroy");
     preferenceCreate = library.findOrThrow("cublasLtMatmulPreferenceCreate");
     preferenceSet = library.findOrThrow("cublasLtMatmulPreferenceSetAttribute");
@@ -138,6 +140,18 @@ final class CublasBindings {
     } catch (Throwable t) {
       throw unexpected(t);
     }
+  }
+
+  void setLayout(long layout, int attribute, int value) {
+    MemorySegment memory = VALUE.get();
+    memory.set(JAVA_INT, 0, value);
+    set("cublasLtMatrixLayoutSetAttribute", layoutSet, layout, attribute, memory, Integer.BYTES);
+  }
+
+  void setLayout(long layout, int attribute, long value) {
+    MemorySegment memory = VALUE.get();
+    memory.set(JAVA_LONG, 0, value);
+    set("cublasLtMatrixLayoutSetAttribute", layoutSet, layout, attribute, memory, Long.BYTES);
   }
 
   void destroyLayout(long layout) {

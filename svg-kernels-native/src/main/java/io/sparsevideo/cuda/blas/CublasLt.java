@@ -1,5 +1,7 @@
 package io.sparsevideo.cuda.blas;
 
+import io.sparsevideo.kernels.KernelLibrary;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.SymbolLookup;
 import java.nio.file.Files;
@@ -10,6 +12,7 @@ import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
 import java.util.stream.Stream;
 
 /** NVIDIA's cuBLASLt, loaded. It stays loaded until the process ends. */
@@ -33,15 +36,20 @@ public final class CublasLt {
 
   /**
    * The process's cuBLASLt, loaded by the first call that succeeds: from where the system property
-   * {@value #PATH_PROPERTY} points, else from the system's library path, else from the toolkit that
-   * {@code CUDA_HOME} or {@code CUDA_PATH} names or that is in {@code /usr/local/cuda}.
+   * {@value #PATH_PROPERTY} points, else from a jar on the class path (JavaCPP's presets for CUDA:
+   * org.bytedeco:cuda-redist-cublas, classifier linux-x86_64), else from the system's library path,
+   * else from the toolkit that {@code CUDA_HOME} or {@code CUDA_PATH} names or that is in {@code
+   * /usr/local/cuda}.
    *
    * @throws CublasUnavailableException when there is none, or none that works
    */
   public static synchronized CublasLt load() {
     if (loaded == null) {
       String chosen = System.getProperty(PATH_PROPERTY);
-      loaded = chosen != null ? load(Path.of(chosen)) : search(toolkits());
+      loaded =
+          chosen != null
+              ? load(Path.of(chosen))
+              : search(CublasLt.class.getClassLoader(), KernelLibrary.cacheFolder(), toolkits());
     }
     return loaded;
   }
@@ -56,14 +64,29 @@ public final class CublasLt {
     return open(path, attempts).orElseThrow(() -> new CublasUnavailableException(attempts));
   }
 
-  static CublasLt search(Set<Path> toolkits) {
+  static CublasLt search(ClassLoader loader, Path cache, Set<Path> toolkits) {
     List<String> attempts = new ArrayList<>();
-    return Stream.concat(
+    return Stream.of(
+            Stream.of(loader).map(l -> openJar(l, cache, attempts)),
             NAMES.stream().map(name -> open(name, attempts)),
             toolkits.stream().map(home -> open(home.resolve("lib64"), attempts)))
+        .flatMap(Function.identity())
         .flatMap(Optional::stream)
         .findFirst()
         .orElseThrow(() -> new CublasUnavailableException(attempts));
+  }
+
+  private static Optional<CublasLt> openJar(ClassLoader loader, Path cache, List<String> attempts) {
+    try {
+      Optional<Path> file = CublasJar.extract(loader, NAMES, cache);
+      if (file.isEmpty()) {
+        attempts.add("the class path: no jar like " + CublasJar.COORDINATES);
+      }
+      return file.flatMap(f -> open(f, attempts));
+    } catch (IOException e) {
+      attempts.add("the class path: the library cannot be extracted to " + cache + ": " + e);
+      return Optional.empty();
+    }
   }
 
   private static Set<Path> toolkits() {

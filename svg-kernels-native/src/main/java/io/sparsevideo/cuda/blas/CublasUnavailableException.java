@@ -12,8 +12,10 @@ public final class CublasUnavailableException extends RuntimeException {
 
   CublasUnavailableException(List<String> attempts) {
     super(
-        "no usable cuBLASLt; install a CUDA toolkit of version 12 or later, or name the file"
-            + " libcublasLt.so.13 (or .12), or its folder, in the system property "
+        "no usable cuBLASLt; install a CUDA toolkit of version 12 or later, or put the jar "
+            + CublasJar.COORDINATES
+            + " on the class path, or name the file libcublasLt.so.13 (or .12), or its folder, in"
+            + " the system property "
             + CublasLt.PATH_PROPERTY
             + ". Tried:\n  "
             + String.join("\n  ", attempts));

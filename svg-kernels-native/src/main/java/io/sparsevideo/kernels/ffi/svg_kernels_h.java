@@ -230,5 +230,23 @@ public class svg_kernels_h extends svg_kernels_h$shared {
     public static int SVG_DIVIDE() {
         return SVG_DIVIDE;
     }
+    private static final int SVG_MINIMUM = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_elementwise_op.SVG_MINIMUM = 4
+     * }
+     */
+    public static int SVG_MINIMUM() {
+        return SVG_MINIMUM;
+    }
+    private static final int SVG_MAXIMUM = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum svg_elementwise_op.SVG_MAXIMUM = 5
+     * }
+     */
+    public static int SVG_MAXIMUM() {
+        return SVG_MAXIMUM;
+    }
 }
 

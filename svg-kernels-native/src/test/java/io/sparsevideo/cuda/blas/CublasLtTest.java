@@ -6,10 +6,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.sparsevideo.cuda.FakeCuda;
 import java.io.IOException;
+import java.net.URL;
+import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 import java.util.List;
 import java.util.Set;
+import java.util.jar.JarOutputStream;
+import java.util.zip.ZipEntry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -43,6 +49,7 @@ class CublasLtTest {
         e.attempts());
     assertTrue(e.getMessage().contains(CublasLt.PATH_PROPERTY), e.getMessage());
     assertTrue(e.getMessage().contains("install a CUDA toolkit"), e.getMessage());
+    assertTrue(e.getMessage().contains("org.bytedeco:cuda-redist-cublas"), e.getMessage());
   }
 
   @Test
@@ -58,7 +65,49 @@ class CublasLtTest {
     Path folder = Files.createDirectory(temp.resolve("lib64"));
     Path file = FakeCuda.library("fake_cublaslt");
     Files.createSymbolicLink(folder.resolve("libcublasLt.so.13"), file);
-    CublasLt found = CublasLt.search(Set.of(temp));
+    CublasLt found = CublasLt.search(ClassLoader.getPlatformClassLoader(), temp, Set.of(temp));
     assertTrue(found.origin().endsWith("libcublasLt.so.13"), found.origin());
+  }
+
+  /** As JavaCPP's presets have it: extracted once, again when it was damaged. */
+  @Test
+  void aJarOnTheClassPathIsExtracted() throws IOException {
+    Path library = FakeCuda.library("fake_cublaslt");
+    Path jar = temp.resolve("cuda-redist.jar");
+    try (JarOutputStream out = new JarOutputStream(Files.newOutputStream(jar))) {
+      out.putNextEntry(new ZipEntry("org/bytedeco/cuda/linux-x86_64/libcublasLt.so.13"));
+      Files.copy(library, out);
+    }
+    Path cache = temp.resolve("cache");
+    try (URLClassLoader loader = new URLClassLoader(new URL[] {jar.toUri().toURL()}, null)) {
+      Path file = Path.of(CublasLt.search(loader, cache, Set.of()).origin());
+      assertTrue(file.startsWith(cache), file + "");
+      assertEquals(-1, Files.mismatch(library, file));
+
+      FileTime old = FileTime.from(Instant.EPOCH);
+      Files.setLastModifiedTime(file, old);
+      assertEquals(file + "", CublasLt.search(loader, cache, Set.of()).origin());
+      assertEquals(old, Files.getLastModifiedTime(file));
+
+      List<String> names = List.of("libcublasLt.so.13");
+      Path other = temp.resolve("other"); // whose file is not loaded
+      Path damaged = CublasJar.extract(loader, names, other).orElseThrow();
+      Files.writeString(damaged, "short");
+      CublasJar.extract(loader, names, other);
+      assertEquals(-1, Files.mismatch(library, damaged));
+
+      Path blocked = Files.createFile(temp.resolve("file"));
+      assertThrows(IOException.class, () -> CublasJar.extract(loader, names, blocked));
+    }
+  }
+
+  @Test
+  void aFolderOnTheClassPathServesAsItIs() throws IOException {
+    Path folder = Files.createDirectories(temp.resolve("org/bytedeco/cuda/linux-x86_64"));
+    Path file = folder.resolve("libcublasLt.so.12");
+    Files.createSymbolicLink(file, FakeCuda.library("fake_cublaslt"));
+    try (URLClassLoader loader = new URLClassLoader(new URL[] {temp.toUri().toURL()}, null)) {
+      assertEquals(file + "", CublasLt.search(loader, temp, Set.of()).origin());
+    }
   }
 }

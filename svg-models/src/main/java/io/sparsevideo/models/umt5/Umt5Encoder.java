@@ -2,7 +2,8 @@ package io.sparsevideo.models.umt5;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.Shape;
+import ai.djl.ndarray.index.NDIndex;
+import ai.djl.ndarray.types.DataType;
 import io.sparsevideo.checkpoint.EmbeddingTable;
 import io.sparsevideo.checkpoint.Parameters;
 import io.sparsevideo.tensor.TensorOps;
@@ -48,55 +49,67 @@ public final class Umt5Encoder {
    *
    * @param manager owner of the result
    * @param ids L token ids, padding last
-   * @param count how many of them are not padding; padding is computed but seen by no token
+   * @param count how many of them are not padding, at least 1; padding is computed but seen by no
+   *     token
    * @return (L, C)
    */
   public NDArray encode(NDManager manager, int[] ids, int count) {
+    if (count < 1 || count > ids.length) {
+      throw new IllegalArgumentException(
+          "count is %d, expected 1 to the %d ids".formatted(count, ids.length));
+    }
     try (NDManager scope = manager.newSubManager()) {
-      NDArray buckets = scope.create(buckets(ids.length));
-      NDArray mask = scope.create(mask(ids.length, count), new Shape(1, 1, ids.length));
-      NDArray x = embedding.rows(ops, scope, ids); // (L, C)
+      NDArray buckets = scope.create(buckets(ids.length, count));
+      NDArray x = embedding.rows(ops, scope, ids).toType(DataType.FLOAT32, false); // (L, C)
       for (Block block : blocks) {
-        x = block.forward(x, buckets, mask);
+        try (NDArray in = x) {
+          x = block.forward(in, buckets, count);
+        }
       }
-      NDArray result = ops.rmsNorm(x, finalNorm, config.eps());
+      NDArray result = ops.rmsNorm(x, finalNorm, config.eps()).toType(ops.computeType(), false);
       result.attach(manager);
       return result;
     }
   }
 
   /**
-   * Bucket of every (query, key) pair: half the buckets for each direction, exact up close,
-   * logarithmic farther away.
+   * Bucket of every relative position, key − query, from 1 − length to count − 1: half the buckets
+   * for each direction, exact up close, logarithmic farther away.
    */
-  private long[] buckets(int length) {
+  private long[] buckets(int length, int count) {
     int half = config.buckets() / 2;
     int exact = half / 2;
-    long[] result = new long[length * length];
-    for (int q = 0; q < length; q++) {
-      for (int k = 0; k < length; k++) {
-        int distance = Math.abs(k - q);
-        int bucket = distance;
-        if (distance >= exact) {
-          // In float, as the public implementation: the logarithm decides between neighbouring
-          // buckets.
-          float scaled =
-              (float) Math.log((float) distance / exact)
-                  / (float) Math.log((double) config.maxDistance() / exact);
-          bucket = Math.min(half - 1, exact + (int) (scaled * (half - exact)));
-        }
-        result[q * length + k] = k > q ? half + bucket : bucket;
+    long[] result = new long[length + count - 1];
+    for (int i = 0; i < result.length; i++) {
+      int position = i - (length - 1);
+      int distance = Math.abs(position);
+      int bucket = distance;
+      if (distance >= exact) {
+        // In float, as the public implementation: the logarithm decides between neighbouring
+        // buckets.
+        float scaled =
+            (float) Math.log((float) distance / exact)
+                / (float) Math.log((double) config.maxDistance() / exact);
+        bucket = Math.min(half - 1, exact + (int) (scaled * (half - exact)));
       }
+      result[i] = position > 0 ? half + bucket : bucket;
     }
     return result;
   }
 
-  private static float[] mask(int length, int count) {
-    float[] result = new float[length];
-    for (int i = count; i < length; i++) {
-      result[i] = -Float.MAX_VALUE;
+  /**
+   * A linear layer in float. A prompt is short, and 16 bits would cost a percent or three: scores
+   * are unscaled, and what rounds them grows with them. The weight is widened for the call.
+   */
+  private NDArray linear(NDArray x, NDArray weight) {
+    NDArray wide = weight.toType(DataType.FLOAT32, false);
+    try {
+      return ops.linear(x, wide, null);
+    } finally {
+      if (wide != weight) {
+        wide.close();
+      }
     }
-    return result;
   }
 
   private final class Block {
@@ -128,29 +141,30 @@ public final class Umt5Encoder {
       ffnNorm = p.get("layer_norm.weight", config.dim());
     }
 
-    NDArray forward(NDArray x, NDArray buckets, NDArray mask) {
+    /**
+     * @param x (L, C)
+     * @param buckets (L + count − 1) of relative positions
+     * @param count rows that others see
+     * @return (L, C)
+     */
+    NDArray forward(NDArray x, NDArray buckets, int count) {
       try (TensorScope scope = TensorScope.over(x, buckets)) {
         // 1. Self-attention, unscaled, biased by relative position
         NDArray h = ops.rmsNorm(x, attentionNorm, config.eps());
-        NDArray bias = bias(buckets, x.getShape().get(0)).add(mask); // (H, L, L)
-        h = ops.biasedAttention(heads(h, query), heads(h, key), heads(h, value), bias, 1);
-        NDArray y = x.add(ops.linear(h.reshape(x.getShape().get(0), -1), out, null));
+        NDArray seen = h.get(new NDIndex().addSliceDim(0, count)); // (count, C)
+        NDArray bias = ops.gatherRows(positions, buckets).transpose(1, 0); // (H, L + count − 1)
+        h = ops.biasedAttention(heads(h, query), heads(seen, key), heads(seen, value), bias, 1);
+        NDArray y = x.add(linear(h.reshape(x.getShape().get(0), -1), out));
 
         // 2. Gated feed-forward
         h = ops.rmsNorm(y, ffnNorm, config.eps());
-        h = ops.geluTanh(ops.linear(h, gate, null)).mul(ops.linear(h, up, null)); // (L, ffn)
-        return scope.keep(y.add(ops.linear(h, down, null)));
+        h = ops.geluTanh(linear(h, gate)).mul(linear(h, up)); // (L, ffn)
+        return scope.keep(y.add(linear(h, down)));
       }
     }
 
     private NDArray heads(NDArray x, NDArray weight) {
-      return ops.linear(x, weight, null).reshape(-1, config.heads(), config.headDim());
-    }
-
-    private NDArray bias(NDArray buckets, long length) {
-      return ops.gatherRows(positions, buckets) // (L · L, H)
-          .transpose(1, 0)
-          .reshape(config.heads(), length, length);
+      return linear(x, weight).reshape(-1, config.heads(), config.headDim());
     }
   }
 }

@@ -1,6 +1,8 @@
 package io.sparsevideo.models.wan;
 
+import ai.djl.Device;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
 import io.sparsevideo.ModelInfo;
 import io.sparsevideo.VideoRequest;
 import io.sparsevideo.attention.AttentionMode;
@@ -34,9 +36,9 @@ public final class WanCheckpoint implements AutoCloseable {
   /** The pipeline class that this loads. */
   public static final String PIPELINE = "WanPipeline";
 
-  private static final String TEXT_ENCODER = "text_encoder";
-  private static final String TRANSFORMER = "transformer";
-  private static final String VAE = "vae";
+  static final String TEXT_ENCODER = "text_encoder";
+  static final String TRANSFORMER = "transformer";
+  static final String VAE = "vae";
 
   private final DiffusersFolder folder;
   private final GenerationDefaults defaults;
@@ -46,6 +48,7 @@ public final class WanCheckpoint implements AutoCloseable {
   private final SchedulerConfig scheduler;
   private final PromptTokenizer tokenizer;
   private final Map<String, WeightFiles> weights = new HashMap<>();
+  private final Map<String, ParameterList> parameters = new HashMap<>();
   private final List<ModelInfo.Component> components = new ArrayList<>();
 
   /**
@@ -115,6 +118,7 @@ public final class WanCheckpoint implements AutoCloseable {
     model.apply(list);
     WeightFiles files = folder.weights(component);
     weights.put(component, files);
+    parameters.put(component, list);
     parameters(files, null, null).verify(list);
     components.add(
         new ModelInfo.Component(
@@ -134,13 +138,24 @@ public final class WanCheckpoint implements AutoCloseable {
     return List.copyOf(components);
   }
 
+  /** Bytes of a component's weights on a device that computes in a type. */
+  long weightBytes(String component, DataType computeType) {
+    return parameters.get(component).bytes(computeType);
+  }
+
   /**
    * What this checkpoint is and what a request takes.
    *
+   * @param device where it would run
    * @throws io.sparsevideo.InvalidRequestException when the request cannot be met
    */
-  public ModelInfo info(VideoRequest request) {
-    GenerationSettings settings = WanRequests.settings(this, AttentionMode.svg2(), request);
+  public ModelInfo info(VideoRequest request, Device device) {
+    AttentionMode mode = AttentionMode.svg2(); // which needs most
+    GenerationSettings settings = WanRequests.settings(this, mode, request);
+    Map<String, Long> memory =
+        device.isGpu()
+            ? WanMemory.of(this, settings, mode, DataType.BFLOAT16).byPurpose()
+            : WanRequests.memoryOfCpu(this, settings);
     Map<String, String> values = new LinkedHashMap<>();
     values.put("size", settings.width() + "x" + settings.height());
     values.put("frames", settings.frames() + " at " + settings.fps() + " fps");
@@ -148,7 +163,7 @@ public final class WanCheckpoint implements AutoCloseable {
     values.put("guidance", String.valueOf(settings.guidance()));
     values.put("flow shift", String.valueOf(settings.flowShift()));
     values.put("prompt", "at most " + settings.maxPromptTokens() + " tokens");
-    return new ModelInfo(name(), PIPELINE, components, values, WanRequests.memory(this, settings));
+    return new ModelInfo(name(), PIPELINE, components, values, memory);
   }
 
   /** {@code generation_config.json}. */
@@ -183,25 +198,37 @@ public final class WanCheckpoint implements AutoCloseable {
    *     loaded
    */
   Loaded<Umt5Encoder> loadTextEncoder(TensorOps ops, Runnable beforeEach) {
-    return load(TEXT_ENCODER, ops, beforeEach, p -> new Umt5Encoder(textConfig, p, ops));
+    return load(
+        TEXT_ENCODER, ops, ops.computeType(), beforeEach, p -> new Umt5Encoder(textConfig, p, ops));
   }
 
   /** As {@link #loadTextEncoder}. */
   Loaded<WanTransformer> loadTransformer(TensorOps ops, Runnable beforeEach) {
-    return load(TRANSFORMER, ops, beforeEach, p -> new WanTransformer(transformerConfig, p, ops));
+    return load(
+        TRANSFORMER,
+        ops,
+        ops.computeType(),
+        beforeEach,
+        p -> new WanTransformer(transformerConfig, p, ops));
   }
 
   /** As {@link #loadTextEncoder}. */
   Loaded<WanVae> loadVae(TensorOps ops, Runnable beforeEach) {
-    return load(VAE, ops, beforeEach, p -> new WanVae(vaeConfig, p, ops));
+    return load(VAE, ops, ops.preciseType(), beforeEach, p -> new WanVae(vaeConfig, p, ops));
   }
 
   private <T> Loaded<T> load(
-      String component, TensorOps ops, Runnable beforeEach, Function<Parameters, T> model) {
+      String component,
+      TensorOps ops,
+      DataType type,
+      Runnable beforeEach,
+      Function<Parameters, T> model) {
     NDManager manager = ops.manager().newSubManager();
     try {
       CheckpointParameters source =
-          parameters(weights.get(component), ops, manager).optBeforeEach(beforeEach);
+          parameters(weights.get(component), ops, manager)
+              .optComputeType(type)
+              .optBeforeEach(beforeEach);
       T loaded = model.apply(source);
       source.finish();
       return new Loaded<>(loaded, manager);

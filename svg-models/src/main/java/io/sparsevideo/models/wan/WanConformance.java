@@ -173,7 +173,8 @@ public final class WanConformance {
       model.roundRotary(rounded == 1);
       try (TensorScope scope = TensorScope.over(start, text);
           AttentionSession attention = pipeline.attention(model, settings, start.getShape())) {
-        model.forward(start, timestep, model.embedText(text), attention, listener);
+        NDArray latents = start.toType(ops.computeType(), false);
+        model.forward(latents, timestep, model.embedText(text), attention, listener);
       }
     }
     return errors[1] < errors[0];

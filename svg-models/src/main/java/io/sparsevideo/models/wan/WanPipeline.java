@@ -1,6 +1,7 @@
 package io.sparsevideo.models.wan;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
@@ -28,6 +29,7 @@ import io.sparsevideo.text.PromptCleaner;
 import io.sparsevideo.text.PromptTokens;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
@@ -64,6 +66,8 @@ public final class WanPipeline implements VideoPipeline {
       GenerationSettings settings = WanRequests.settings(checkpoint, mode, request);
       GenerationProgress progress =
           new GenerationProgress(request.listener(), request.cancellation());
+      progress.started(ops.device());
+      makeRoom(settings, progress);
       try (NDManager scope = ops.manager().newSubManager()) {
         NDArray noise = initialLatents(scope, settings, request);
         return generate(scope, settings, noise, progress);
@@ -71,6 +75,25 @@ public final class WanPipeline implements VideoPipeline {
     } finally {
       lock.unlock();
     }
+  }
+
+  /**
+   * Compares what a request needs with what the device has, before anything is loaded for it. The
+   * transformer and the VAE are freed where the text encoder would not fit beside them.
+   *
+   * @throws InvalidRequestException when it cannot fit
+   */
+  private void makeRoom(GenerationSettings settings, GenerationProgress progress) {
+    OptionalLong free = ops.freeMemory();
+    if (free.isEmpty()) {
+      return;
+    }
+    WanMemory need = WanMemory.of(checkpoint, settings, mode, ops.computeType());
+    long available = free.getAsLong() + (transformer == null ? 0 : need.modelWeights());
+    if (transformer != null && need.besideModels() > available) {
+      release();
+    }
+    need.check(available, ops.device()).ifPresent(progress::warning);
   }
 
   private Video generate(
@@ -218,7 +241,10 @@ public final class WanPipeline implements VideoPipeline {
             attention.beginPass(step, 1);
             NDArray without = model.forward(input, timesteps[step], negative, attention, progress);
             progress.tensor("noise_pred." + (2 * step + 1), without);
-            velocity = without.add(velocity.sub(without).muli(settings.guidance()));
+            // In float: in BFLOAT16 the scale would multiply the difference's rounding, too.
+            NDArray base = without.toType(DataType.FLOAT32, false);
+            NDArray towards = velocity.toType(DataType.FLOAT32, false).sub(base);
+            velocity = towards.muli(settings.guidance()).addi(base);
           }
           latents = stepScope.keep(scheduler.step(velocity, step, latents));
           progress.tensor("latents_step." + step, latents);
@@ -248,26 +274,21 @@ public final class WanPipeline implements VideoPipeline {
     return frames;
   }
 
-  /**
-   * Appends the frames of a chunk (T, H, W, 3) in [−1, 1] as bytes, rows from the top, red first.
-   */
-  private static void addFrames(NDArray chunk, List<byte[]> frames) {
-    Shape shape = chunk.getShape();
-    int size = Math.toIntExact(shape.size() / shape.get(0));
-    float[] values = chunk.toType(DataType.FLOAT32, false).toFloatArray();
-    for (int t = 0; t < shape.get(0); t++) {
-      byte[] rgb = new byte[size];
-      for (int i = 0; i < size; i++) {
-        float value = values[t * size + i];
-        if (Float.isNaN(value)) {
+  /** Appends the frames of a chunk (T, H, W, 3) as bytes, rows from the top, red first. */
+  private void addFrames(NDArray chunk, List<byte[]> frames) {
+    try (NDList result = ops.colorBytes(chunk)) {
+      int[] notNumbers = result.get(1).toIntArray();
+      for (int t = 0; t < notNumbers.length; t++) {
+        if (notNumbers[t] > 0) {
           throw new SparseVideoException(
               "the decoded video is not a number in frame "
                   + frames.size()
                   + ": the checkpoint's weights or the request (guidance, flow shift) made it diverge");
         }
-        rgb[i] = (byte) Math.round((value + 1) * 127.5f);
+        try (NDArray frame = result.head().get(t)) { // (H, W, 3)
+          frames.add(frame.toByteArray());
+        }
       }
-      frames.add(rgb);
     }
   }
 
@@ -275,6 +296,7 @@ public final class WanPipeline implements VideoPipeline {
       GenerationSettings settings, AttentionSession attention, GenerationProgress progress) {
     return new GenerationReport(
         checkpoint.name(),
+        ops.device(),
         mode,
         settings.height(),
         settings.width(),
@@ -308,16 +330,20 @@ public final class WanPipeline implements VideoPipeline {
     lock.lock();
     try {
       closed = true;
-      if (transformer != null) {
-        transformer.close();
-        transformer = null;
-      }
-      if (vae != null) {
-        vae.close();
-        vae = null;
-      }
+      release();
     } finally {
       lock.unlock();
+    }
+  }
+
+  private void release() {
+    if (transformer != null) {
+      transformer.close();
+      transformer = null;
+    }
+    if (vae != null) {
+      vae.close();
+      vae = null;
     }
   }
 }

@@ -127,7 +127,7 @@ final class WanRequests {
    * Bytes that a generation on the CPU needs, by purpose. Weights are exact; working memory is
    * counted from the largest tensors that are alive together.
    */
-  static Map<String, Long> memory(WanCheckpoint checkpoint, GenerationSettings settings) {
+  static Map<String, Long> memoryOfCpu(WanCheckpoint checkpoint, GenerationSettings settings) {
     Map<String, Long> memory = new LinkedHashMap<>();
     memory.put("Java and native libraries", 500L << 20); // measured, before any weight is loaded
     for (ModelInfo.Component component : checkpoint.components()) {

@@ -1,6 +1,5 @@
 package io.sparsevideo.models.wan;
 
-import static io.sparsevideo.models.wan.WanVaeLayer.replace;
 import static io.sparsevideo.models.wan.WanVaeLayer.through;
 
 import ai.djl.ndarray.NDArray;
@@ -19,6 +18,7 @@ import java.util.function.IntConsumer;
 
 /**
  * The causal video VAE of Wan 2.1 (diffusers class AutoencoderKLWan): frames to latents and back.
+ * It computes in the backend's precise type.
  *
  * <p>Both directions work chunk by chunk and hold one chunk of activations at a time. The first
  * latent frame stands for the first frame alone, every later one for {@link
@@ -35,6 +35,8 @@ public final class WanVae {
   /**
    * Asks for all weights of the encoder and the decoder; they stay owned by the component's
    * manager, which must outlive the VAE.
+   *
+   * @param parameters give weights of the backend's precise type
    */
   public WanVae(WanVaeConfig config, Parameters parameters, TensorOps ops) {
     this.config = config;
@@ -60,8 +62,8 @@ public final class WanVae {
    * @param latents (Z, F, Y, X) in the VAE's own scale, see {@link #fromNormalized}
    * @param progress told the number of latent frames that are done: 0 first, F last, before every
    *     latent frame in between; whatever it throws stops the decoding and frees its memory
-   * @param frames given each chunk of frames (T, 8Y, 8X, 3), FLOAT32 from −1 to 1, in order; a
-   *     chunk is closed when the call returns
+   * @param frames given each chunk of frames (T, 8Y, 8X, 3) in order, in the backend's precise
+   *     type, from −1 to 1 but for what is to be clipped; a chunk is closed when the call returns
    * @throws IllegalArgumentException when the latents have another shape
    */
   public void decode(NDArray latents, IntConsumer progress, Consumer<NDArray> frames) {
@@ -74,9 +76,7 @@ public final class WanVae {
         progress.accept(f);
         try (NDManager chunk = scope.newSubManager()) {
           NDArray z = channelsLast(latents, f, f + 1, chunk); // (1, Y, X, Z)
-          NDArray pixels = through(decoder, z, cache); // (T, H, W, 3)
-          pixels = replace(pixels, pixels.clip(-1, 1));
-          frames.accept(pixels.toType(DataType.FLOAT32, false));
+          frames.accept(through(decoder, z, cache)); // (T, H, W, 3)
         }
         cache.nextChunk();
       }
@@ -97,7 +97,8 @@ public final class WanVae {
           latents,
           done -> {},
           frames -> {
-            NDArray chunk = frames.transpose(3, 0, 1, 2); // (3, T, H, W)
+            NDArray clipped = frames.toType(DataType.FLOAT32, false).clip(-1, 1);
+            NDArray chunk = clipped.transpose(3, 0, 1, 2); // (3, T, H, W)
             chunk.attach(scope);
             chunks.add(chunk);
           });
@@ -175,7 +176,7 @@ public final class WanVae {
   private NDArray channelsLast(NDArray video, long from, long to, NDManager chunk) {
     NDArray frames = video.get(new NDIndex().addAllDim().addSliceDim(from, to));
     frames.attach(chunk);
-    return frames.transpose(1, 2, 3, 0).toType(ops.computeType(), false);
+    return frames.transpose(1, 2, 3, 0).toType(ops.preciseType(), false);
   }
 
   /** Joins (C, t, H, W) along the frames. */

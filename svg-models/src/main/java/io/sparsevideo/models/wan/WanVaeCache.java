@@ -32,33 +32,45 @@ final class WanVaeCache implements AutoCloseable {
   }
 
   /**
-   * The chunk behind the {@code count} frames that this convolution saw before it, zeros where
-   * there were none; remembers the last {@code count} frames of the result for the next chunk.
+   * The {@code count} frames that this convolution saw before the chunk, zeros where there were
+   * none. They are the caller's, to be closed after {@link #remember}.
    *
-   * @param x (T, Y, X, C)
-   * @return (count + T, Y, X, C), contiguous, owned by the manager of x
+   * @param x the chunk (T, Y, X, C)
+   * @return (count, Y, X, C)
    */
-  NDArray prepend(WanVaeCausalConv conv, NDArray x, long count) {
-    NDArray before = lastFrames.get(conv);
-    if (before == null) {
-      Shape frames = new Shape(count).addAll(x.getShape().slice(1));
-      before = manager.zeros(frames, x.getDataType());
-    }
-    NDArray clip = before.concat(x);
-    clip.attach(x.getManager());
-    before.close();
-    remember(conv, clip, count);
-    return clip;
+  NDArray take(WanVaeCausalConv conv, NDArray x, long count) {
+    NDArray earlier = lastFrames.remove(conv);
+    return earlier != null
+        ? earlier
+        : manager.zeros(new Shape(count).addAll(x.getShape().slice(1)), x.getDataType());
   }
 
-  /** Remembers the last {@code count} frames of x (T, Y, X, C) for this convolution. */
-  void remember(WanVaeCausalConv conv, NDArray x, long count) {
+  /**
+   * Keeps what this convolution's next chunk takes: the last frames of this one, and of those
+   * before it where it is too short.
+   *
+   * @param earlier what was taken for the chunk
+   * @param x the chunk
+   */
+  void remember(WanVaeCausalConv conv, NDArray earlier, NDArray x) {
+    long count = earlier.getShape().get(0);
     long frames = x.getShape().get(0);
-    try (NDArray last = x.get(new NDIndex().addSliceDim(frames - count, frames))) {
-      NDArray copy = last.duplicate(); // a view would keep the whole clip in memory
-      copy.attach(manager);
-      lastFrames.put(conv, copy);
+    NDArray last;
+    if (frames >= count) {
+      try (NDArray view = frames(x, frames - count, frames)) {
+        last = view.duplicate(); // the view would keep the whole chunk in memory
+      }
+    } else {
+      try (NDArray rest = frames(earlier, frames, count)) {
+        last = rest.concat(x);
+      }
     }
+    last.attach(manager);
+    lastFrames.put(conv, last);
+  }
+
+  private static NDArray frames(NDArray clip, long from, long to) {
+    return clip.get(new NDIndex().addSliceDim(from, to));
   }
 
   @Override

@@ -57,13 +57,17 @@ final class WanVaeCausalConv implements WanVaeLayer {
 
   /** As {@link #forward(NDArray, WanVaeCache)}, plus a residual of the result's shape, or null. */
   NDArray forward(NDArray x, NDArray residual, WanVaeCache cache) {
-    try (NDArray clip = cache.prepend(this, x, context)) {
-      return ops.conv3d(clip, weight, bias, residual, timeStride, spatialPadding);
+    try (NDArray earlier = cache.take(this, x, context)) {
+      NDArray result = ops.conv3d(x, earlier, weight, bias, residual, timeStride, spatialPadding);
+      cache.remember(this, earlier, x);
+      return result;
     }
   }
 
   /** Lets a chunk pass: the next one sees its last frames, but it is not convolved itself. */
   void skip(NDArray x, WanVaeCache cache) {
-    cache.remember(this, x, context);
+    try (NDArray earlier = cache.take(this, x, context)) {
+      cache.remember(this, earlier, x);
+    }
   }
 }

@@ -53,8 +53,6 @@ final class WanVaeUpsample implements WanVaeLayer {
 
   /** (T, Y, X, C) to (T, 2Y, 2X, C/2). */
   private NDArray enlarge(NDArray x) {
-    try (NDArray large = ops.upsampleNearest(x)) {
-      return ops.conv2d(large, weight, bias, 1, new int[] {1, 1, 1, 1});
-    }
+    return ops.upsampleConv2d(x, weight, bias, new int[] {1, 1, 1, 1});
   }
 }

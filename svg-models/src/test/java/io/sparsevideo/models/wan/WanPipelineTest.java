@@ -15,6 +15,7 @@ import io.sparsevideo.GenerationCancelledException;
 import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.ProgressListener;
 import io.sparsevideo.ProgressListener.Stage;
+import io.sparsevideo.SparseVideoException;
 import io.sparsevideo.Video;
 import io.sparsevideo.VideoPipeline;
 import io.sparsevideo.VideoRequest;
@@ -108,6 +109,18 @@ class WanPipelineTest {
           pipeline.generate(small().build()),
           pipeline.generate(small().optSeed(99).optInitialLatents(noise).build()));
       refused(pipeline, "768", small().optInitialLatents(new float[7]));
+    }
+  }
+
+  @Test
+  void aVideoThatIsNotANumberIsAnError() {
+    float[] noise = TorchRandom.normal(3, 16 * 2 * 4 * 6);
+    noise[100] = Float.NaN;
+    try (WanPipeline pipeline = pipeline(AttentionMode.dense())) {
+      VideoRequest request = small().optInitialLatents(noise).build();
+      SparseVideoException e =
+          assertThrows(SparseVideoException.class, () -> pipeline.generate(request));
+      assertTrue(e.getMessage().contains("not a number in frame 0"), e.getMessage());
     }
   }
 
@@ -341,9 +354,9 @@ class WanPipelineTest {
       assertEquals(AttentionMode.Kind.SVG2, video.report().attention().kind());
     }
     VideoPipeline.Builder gpu =
-        VideoPipeline.builder().optCheckpoint(folder()).optDevice(Device.gpu(3));
+        VideoPipeline.builder().optCheckpoint(folder()).optDevice(Device.gpu(99));
     String message = assertThrows(DeviceUnavailableException.class, gpu::build).getMessage();
-    assertTrue(message.contains("gpu(3)"), message);
+    assertTrue(message.contains("device cuda:99"), message);
   }
 
   @Test

@@ -48,7 +48,7 @@ class WanVaeResamplingTest {
   void causalConvolutionSeesTwoFramesBack() {
     WanVaeCausalConv conv = WanVaeCausalConv.cube(parameters, ops, C, 3);
     NDArray clip = frames(8);
-    NDArray whole = ops.conv3d(after(2, clip), kernel("weight"), weight("bias"), null, 1, 1);
+    NDArray whole = ops.conv3d(clip, zeros(2, clip), kernel("weight"), weight("bias"), null, 1, 1);
     assertSame(whole, inChunks(conv, clip, 1, 1, 1, 3, 2));
   }
 
@@ -57,19 +57,24 @@ class WanVaeResamplingTest {
     WanVaeUpsample upsample = new WanVaeUpsample(parameters, ops, C, true);
     NDArray clip = frames(5);
     // the convolution in time starts at the second frame, with zeros for its past
-    NDArray later = after(2, clip.get("1:"));
+    NDArray later = clip.get("1:");
     NDArray pairs =
-        ops.conv3d(later, kernel("time_conv.weight"), weight("time_conv.bias"), null, 1, 0);
+        ops.conv3d(
+            later,
+            zeros(2, later),
+            kernel("time_conv.weight"),
+            weight("time_conv.bias"),
+            null,
+            1,
+            0);
     // first half of the channels: the earlier frame
     NDArray doubled = pairs.reshape(4, 5, 3, 2, C).transpose(0, 3, 1, 2, 4).reshape(8, 5, 3, C);
     NDArray sequence = clip.get("0:1").concat(doubled);
-    NDArray large = ops.upsampleNearest(sequence);
     NDArray whole =
-        ops.conv2d(
-            large,
+        ops.upsampleConv2d(
+            sequence,
             kernel("resample.1.weight"),
             weight("resample.1.bias"),
-            1,
             new int[] {1, 1, 1, 1});
     assertEquals(new Shape(9, 10, 6, C / 2), whole.getShape());
     assertSame(whole, inChunks(upsample, clip, 1, 1, 2, 1));
@@ -87,7 +92,7 @@ class WanVaeResamplingTest {
             2,
             new int[] {0, 1, 0, 1});
     NDArray halved =
-        ops.conv3d(small, kernel("time_conv.weight"), weight("time_conv.bias"), null, 2, 0);
+        ops.conv3d(small, null, kernel("time_conv.weight"), weight("time_conv.bias"), null, 2, 0);
     NDArray whole = small.get("0:1").concat(halved);
     assertEquals(new Shape(5, 2, 1, C), whole.getShape());
     assertSame(whole, inChunks(downsample, clip, 1, 2, 4, 2));
@@ -122,8 +127,8 @@ class WanVaeResamplingTest {
     return manager.randomNormal(new Shape(count, 5, 3, C));
   }
 
-  private NDArray after(int zeros, NDArray clip) {
-    return manager.zeros(new Shape(zeros).addAll(clip.getShape().slice(1))).concat(clip);
+  private NDArray zeros(int count, NDArray like) {
+    return manager.zeros(new Shape(count).addAll(like.getShape().slice(1)));
   }
 
   private NDArray weight(String name) {

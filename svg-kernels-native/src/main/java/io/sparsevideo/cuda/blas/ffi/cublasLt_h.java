@@ -68,6 +68,15 @@ public class cublasLt_h extends cublasLt_h$shared {
     public static int CUBLAS_STATUS_NOT_SUPPORTED() {
         return CUBLAS_STATUS_NOT_SUPPORTED;
     }
+    private static final int CUBLAS_OP_N = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLAS_OP_N = 0
+     * }
+     */
+    public static int CUBLAS_OP_N() {
+        return CUBLAS_OP_N;
+    }
     private static final int CUBLAS_OP_T = (int)1L;
     /**
      * {@snippet lang=c :
@@ -85,6 +94,24 @@ public class cublasLt_h extends cublasLt_h$shared {
      */
     public static int CUBLAS_COMPUTE_32F() {
         return CUBLAS_COMPUTE_32F;
+    }
+    private static final int CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT = 5
+     * }
+     */
+    public static int CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT() {
+        return CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT;
+    }
+    private static final int CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET = 6
+     * }
+     */
+    public static int CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET() {
+        return CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET;
     }
     private static final int CUBLASLT_MATMUL_DESC_TRANSA = (int)3L;
     /**

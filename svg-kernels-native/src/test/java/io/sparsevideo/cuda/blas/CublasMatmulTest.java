@@ -11,6 +11,7 @@ import io.sparsevideo.cuda.CudaStream;
 import io.sparsevideo.cuda.CudaUnavailableException;
 import io.sparsevideo.cuda.DeviceMemory;
 import io.sparsevideo.cuda.FakeCuda;
+import io.sparsevideo.kernels.Heads;
 import io.sparsevideo.kernels.KernelType;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
@@ -23,16 +24,17 @@ import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** Linear layers against double precision: on fake libraries, and on the machine's where it has. */
+/** Products against double precision: on fake libraries, and on the machine's where it has. */
 @ParameterizedClass
-@EnumSource(CublasLinearTest.Libraries.class)
-class CublasLinearTest {
+@EnumSource(CublasMatmulTest.Libraries.class)
+class CublasMatmulTest {
 
   enum Libraries {
     FAKE,
@@ -45,7 +47,7 @@ class CublasLinearTest {
   private final Arena arena = Arena.ofConfined();
   private CudaContext context;
   private CudaStream stream;
-  private CublasLinear linear;
+  private CublasMatmul products;
 
   @BeforeEach
   void open() {
@@ -63,14 +65,14 @@ class CublasLinearTest {
       }
     }
     stream = context.newStream();
-    linear = CublasLinear.on(library, stream);
+    products = CublasMatmul.on(library, stream);
   }
 
   @AfterEach
   void close() throws Throwable {
     if (context != null) {
-      linear.close();
-      linear.close();
+      products.close();
+      products.close();
       stream.close();
       assertEquals(List.of(), context.openResources());
       context.close();
@@ -111,15 +113,11 @@ class CublasLinearTest {
           DeviceMemory onWeight = upload(type, weight);
           DeviceMemory onBias = upload(type, bias);
           DeviceMemory out = stream.allocate((long) rows * outputs * type.bytes())) {
-        linear.linear(
-            onX.segment(),
-            onWeight.segment(),
+        products.linear(
+            matrix(onX.segment(), type, rows, inputs),
+            matrix(onWeight.segment(), type, outputs, inputs),
             withBias ? onBias.segment() : null,
-            out.segment(),
-            type,
-            rows,
-            inputs,
-            outputs,
+            matrix(out.segment(), type, rows, outputs),
             gelu);
         float[] actual = download(type, out.segment(), rows * outputs);
         for (int r = 0; r < rows; r++) {
@@ -154,9 +152,9 @@ class CublasLinearTest {
     try (DeviceMemory memory = upload(KernelType.F32, values);
         DeviceMemory out = stream.allocate(4L * (n * n + 1))) {
       for (int shift : new int[] {0, 1}) {
-        MemorySegment matrix = memory.segment().asSlice(4 * shift);
+        Heads matrix = matrix(memory.segment().asSlice(4 * shift), KernelType.F32, n, n);
         MemorySegment result = out.segment().asSlice(4 * shift);
-        linear.linear(matrix, matrix, null, result, KernelType.F32, n, n, n, false);
+        products.linear(matrix, matrix, null, matrix(result, KernelType.F32, n, n), false);
         float[] actual = download(KernelType.F32, result, n * n);
         double expected = 0;
         for (int i = 0; i < n; i++) {
@@ -167,70 +165,162 @@ class CublasLinearTest {
     }
   }
 
+  /**
+   * Heads that are read and written in place, token-major and with gaps; one matrix for all heads;
+   * results of either type.
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "F32, F32, 1, 1, 1, 1",
+    "F32, F32, 3, 5, 7, 9",
+    "BF16, BF16, 2, 16, 24, 32",
+    "BF16, F32, 4, 33, 64, 40",
+  })
+  void headsInBatches(
+      KernelType type, KernelType outType, int heads, int rows, int inner, int columns) {
+    float[] a = values(type, heads * rows * inner);
+    float[] b = values(type, heads * inner * columns);
+    int gap = 8;
+    try (DeviceMemory onA = upload(type, a);
+        DeviceMemory onB = upload(type, b);
+        DeviceMemory memory =
+            stream.allocate((long) rows * heads * (columns + gap) * outType.bytes())) {
+      Heads left = Heads.tokenMajor(onA.segment(), type, heads, rows, inner);
+      MemorySegment m = memory.segment();
+      long width = columns + gap;
+      Heads out = new Heads(m, outType, heads, rows, columns, width, heads * width);
+
+      products.multiplyTransposed(
+          left, Heads.headMajor(onB.segment(), type, heads, columns, inner), out);
+      assertProducts(
+          heads,
+          rows,
+          inner,
+          columns,
+          out,
+          (h, r, k) -> a[(r * heads + h) * inner + k],
+          (h, k, c) -> b[(h * columns + c) * inner + k]);
+      products.multiply(left, Heads.tokenMajor(onB.segment(), type, heads, inner, columns), out);
+      assertProducts(
+          heads,
+          rows,
+          inner,
+          columns,
+          out,
+          (h, r, k) -> a[(r * heads + h) * inner + k],
+          (h, k, c) -> b[(k * heads + h) * columns + c]);
+      products.multiply(
+          left, new Heads(onB.segment(), type, heads, inner, columns, 0, columns), out);
+      assertProducts(
+          heads,
+          rows,
+          inner,
+          columns,
+          out,
+          (h, r, k) -> a[(r * heads + h) * inner + k],
+          (h, k, c) -> b[k * columns + c]);
+    }
+  }
+
+  private interface Element {
+    float at(int head, int row, int column);
+  }
+
+  private void assertProducts(
+      int heads, int rows, int inner, int columns, Heads out, Element a, Element b) {
+    float[] actual =
+        download(out.type(), out.data(), (int) (out.data().byteSize() / out.type().bytes()));
+    double rounding = out.type() == KernelType.F32 ? 1e-6 : 4e-3;
+    for (int h = 0; h < heads; h++) {
+      for (int r = 0; r < rows; r++) {
+        for (int c = 0; c < columns; c++) {
+          double sum = 0;
+          double size = 0;
+          for (int k = 0; k < inner; k++) {
+            sum += (double) a.at(h, r, k) * b.at(h, k, c);
+            size += Math.abs(a.at(h, r, k) * b.at(h, k, c));
+          }
+          long place = h * out.headStride() + r * out.rowStride() + c;
+          assertEquals(sum, actual[(int) place], rounding * Math.abs(sum) + 1e-6 * size);
+        }
+      }
+    }
+  }
+
   @Test
   void whatDoesNotFitIsRefused() {
-    try (DeviceMemory memory = stream.allocate(64)) {
+    try (DeviceMemory memory = stream.allocate(4096)) {
       MemorySegment m = memory.segment();
-      IllegalArgumentException e =
-          assertThrows(
-              IllegalArgumentException.class,
-              () -> linear.linear(m, m, null, m, KernelType.F32, 2, 4, 5, false));
-      assertEquals("weight of 5 × 4 F32 needs 80 bytes, the memory has 64", e.getMessage());
-      assertThrows(
-          IllegalArgumentException.class,
-          () -> linear.linear(m, m, null, m, KernelType.F32, 0, 4, 4, false));
-      if (libraries == Libraries.FAKE) { // which has no halves
-        CublasException none =
-            assertThrows(
-                CublasException.class,
-                () -> linear.linear(m, m, m, m, KernelType.F16, 2, 4, 4, true));
-        assertTrue(
-            none.getMessage()
-                .startsWith(
-                    "cublasLtMatmulAlgoGetHeuristic(rows 2, inputs 4, outputs 4, F16, bias, gelu)"),
-            none.getMessage());
-        assertTrue(none.getMessage().endsWith("no algorithm (15)"), none.getMessage());
-        CublasException broken =
-            assertThrows(
-                CublasException.class,
-                () -> linear.linear(m, m, null, m, KernelType.F32, 1, 1, 13, false));
-        assertTrue(
-            broken.getMessage().endsWith(": CUBLAS_STATUS_NOT_INITIALIZED (1)"),
-            broken.getMessage());
-      }
-      linear.close();
-      assertThrows(
-          IllegalStateException.class,
-          () -> linear.linear(m, m, null, m, KernelType.F32, 2, 2, 2, false));
+      Heads x = matrix(m, KernelType.F32, 2, 4);
+      Heads weight = matrix(m, KernelType.F32, 5, 4);
+      Heads out = matrix(m, KernelType.F32, 2, 5);
+      assertRefused(
+          "a product of " + x + " and transposed " + out, () -> linear(x, out, null, out));
+      assertRefused("out is " + weight + ", expected", () -> linear(x, weight, null, weight));
+      Heads brief = matrix(m, KernelType.BF16, 5, 4);
+      assertRefused("a product of ", () -> linear(x, brief, null, out));
+      Heads halfOut = matrix(m, KernelType.F16, 2, 5);
+      assertRefused("out is " + halfOut, () -> products.multiplyTransposed(x, weight, halfOut));
+      Heads briefX = matrix(m, KernelType.BF16, 2, 4);
+      assertRefused("out is " + out + ", x is", () -> linear(briefX, brief, null, out));
+      Heads two = Heads.headMajor(m, KernelType.F32, 2, 2, 4);
+      assertRefused("a product of " + two, () -> products.multiply(two, x, out));
+      Heads one = Heads.oneRow(m, KernelType.F32, 1, 2, 4);
+      assertRefused("a product has rows that lie apart", () -> linear(one, weight, null, out));
+      Heads same = new Heads(m, KernelType.F32, 2, 2, 2, 0, 2);
+      assertRefused("a product has rows", () -> products.multiplyTransposed(two, two, same));
+      assertRefused(
+          "out is written, but is read-only",
+          () -> linear(x, weight, null, matrix(m.asReadOnly(), KernelType.F32, 2, 5)));
+      assertRefused(
+          "bias of 5 F32 needs 20 bytes, the memory has 16",
+          () -> linear(x, weight, m.asSlice(0, 16), out));
+      assertRefused(
+          "bias must be device memory, is on the Java heap",
+          () -> linear(x, weight, MemorySegment.ofArray(new byte[64]), out));
+      products.close();
+      assertThrows(IllegalStateException.class, () -> linear(x, weight, null, out));
     }
   }
 
   @Test
-  void whatIsNoDeviceMemoryIsRefused() {
-    MemorySegment heap = MemorySegment.ofArray(new byte[64]);
-    try (DeviceMemory memory = stream.allocate(64)) {
+  void whatTheLibraryRefusesIsNamed() {
+    assumeTrue(libraries == Libraries.FAKE, "NVIDIA's library has them"); // halves, and 13 rows
+    try (DeviceMemory memory = stream.allocate(4096)) {
       MemorySegment m = memory.segment();
-      assertRefused("x must be device memory, is on the Java heap", heap, m, null, m, 4);
-      assertRefused("weight must be device memory", m, heap, null, m, 4);
-      assertRefused("bias must be device memory", m, m, heap, m, 4);
-      assertRefused("out must be device memory", m, m, null, heap, 4);
-      assertRefused("out is written, but is read-only", m, m, null, m.asReadOnly(), 4);
-      long huge = 1L << 61;
-      assertRefused("x of 4 × %d F32 is larger than any memory".formatted(huge), m, m, m, m, huge);
+      Heads halves = matrix(m, KernelType.F16, 4, 4);
+      CublasException none =
+          assertThrows(
+              CublasException.class, () -> products.linear(halves, halves, m, halves, true));
+      assertEquals(
+          "cublasLtMatmulAlgoGetHeuristic(1 of 4 × 4 F16 by transposed 4 × 4 F16 to F16, bias,"
+              + " gelu): no algorithm (15)",
+          none.getMessage());
+      Heads weight = matrix(m, KernelType.F32, 13, 1);
+      CublasException broken =
+          assertThrows(
+              CublasException.class,
+              () ->
+                  linear(
+                      matrix(m, KernelType.F32, 1, 1),
+                      weight,
+                      null,
+                      matrix(m, KernelType.F32, 1, 13)));
+      assertTrue(
+          broken.getMessage().endsWith(": CUBLAS_STATUS_NOT_INITIALIZED (1)"), broken.getMessage());
     }
   }
 
-  private void assertRefused(
-      String message,
-      MemorySegment x,
-      MemorySegment weight,
-      MemorySegment bias,
-      MemorySegment out,
-      long inputs) {
-    IllegalArgumentException e =
-        assertThrows(
-            IllegalArgumentException.class,
-            () -> linear.linear(x, weight, bias, out, KernelType.F32, 4, inputs, 4, false));
+  private void linear(Heads x, Heads weight, MemorySegment bias, Heads out) {
+    products.linear(x, weight, bias, out, false);
+  }
+
+  private static Heads matrix(MemorySegment memory, KernelType type, int rows, int columns) {
+    return Heads.headMajor(memory, type, 1, rows, columns);
+  }
+
+  private static void assertRefused(String message, Executable call) {
+    IllegalArgumentException e = assertThrows(IllegalArgumentException.class, call);
     assertTrue(e.getMessage().startsWith(message), e.getMessage());
   }
 
