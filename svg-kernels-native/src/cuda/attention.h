@@ -123,13 +123,15 @@ struct alignas(16) BlockItem {
 
 /// What the blocks of variable-block attention work on, in device memory.
 struct BlockPlan {
+  static constexpr int kCounters = 2;  // for up to two launches, which divide the items
+
   int span_capacity, item_capacity;
   int2* spans;       // (H, q_clusters, span_capacity): {first key row, rows}, ascending, with gaps between them
   int2* lists;       // (H, q_clusters): {spans, key rows in all of them}
   int2* order;       // scratch (H, q_clusters): {key rows, items}
   BlockItem* items;  // heads in order; in a head longest list first, equal ones by cluster, a cluster's rows ascending
   int32_t* item_count;  // (1)
-  int32_t* next_item;   // (1), 0: where blocks that draw their items keep count
+  int32_t* next_item;   // (kCounters), 0: where the blocks of a launch that draw their items keep count
 };
 
 struct BlocksProblem {

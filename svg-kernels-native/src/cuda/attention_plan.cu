@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kThreads) order_items(const BlocksProblem p) {
   position += int64_t(before_head);
   if (head == gridDim.y - 1 && cluster == 0) {
     *p.plan.item_count = int(min(int64_t(before_head) + all, int64_t(p.plan.item_capacity)));
-    *p.plan.next_item = 0;
+    for (int i = 0; i < BlockPlan::kCounters; i++) p.plan.next_item[i] = 0;
   }
   if (cluster >= p.q_clusters) return;
   const int32_t* offsets = p.q_offsets + head * (p.q_clusters + int64_t(1));
@@ -130,7 +130,7 @@ void BlocksProblem::add_plan(Workspace& workspace) {
   workspace.add(plan.order, lists);
   workspace.add(plan.items, items);
   workspace.add(plan.item_count, 1);
-  workspace.add(plan.next_item, 1);
+  workspace.add(plan.next_item, BlockPlan::kCounters);
 }
 
 void plan_blocks(const BlocksProblem& p, cudaStream_t stream) {

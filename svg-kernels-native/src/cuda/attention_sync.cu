@@ -23,6 +23,7 @@ constexpr int kSlots = 3;  // of the ring: a tile in use, the next two on their 
 constexpr int kNoRow = -1;
 constexpr uint32_t kAll = 0xffffffffu;
 static_assert(kWarpRows == 32, "a warp's rows are two fragments of 16");
+constexpr int kMaxParts = 2;  // warps that may share queries
 
 constexpr int kKeys = 64;  // of a tile: their scores fit a thread's registers beside the output
 
@@ -37,6 +38,11 @@ __device__ inline void store(uint32_t shared, uint32_t word) {
 __device__ inline void store(uint32_t shared, const Words& w) {
   asm volatile("st.shared.v4.b32 [%0], {%1,%2,%3,%4};" ::"r"(shared), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w)
                : "memory");
+}
+__device__ inline float load_float(uint32_t shared) {
+  float x;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x) : "r"(shared) : "memory");
+  return x;
 }
 __device__ inline Words load(uint32_t shared) {
   Words w;
@@ -160,34 +166,31 @@ class BandKeys {
   Shared& shared_;
 };
 
-/// SVG2's kept clusters: rows of spans, packed across their borders, so that every tile but the last is full. One warp
-/// walks the spans, and leaves the rows of the next tiles in shared memory: a few tiles at a time, since the others
-/// wait for it.
+/// SVG2's kept clusters: rows of spans, packed across their borders, so that every tile but the last is full. The rows
+/// of the next tiles are looked up together, a tile a warp, and left in shared memory.
 class PackedKeys {
  public:
-  static constexpr int kWalk = 4 * kKeys;  // positions that are looked up at a time
+  static constexpr int kGroup = kWarps * kKeys;  // positions that are looked up together
   struct Shared {
-    int rows[2 * kWalk];  // a ring
+    int rows[2 * kGroup];  // a ring
     const int2* spans;
-    int count, total;     // spans, their rows
-    int2 window[32];      // of the spans, from `first` on
-    int first, at, gone;  // the current span of the window, its rows that are taken
+    int count, total;  // spans, their rows
+    int2 start[2];     // of groups of even and odd number: {a span that begins no later, its first position}
   };
 
-  __device__ PackedKeys(const int2* spans, int2 list, Shared& shared) : shared_(shared) {
-    if (!walks()) return;
-    if (threadIdx.x % 32 == 0) {
-      shared_.spans = spans;
-      shared_.count = list.x;
-      shared_.total = list.y;
-      shared_.first = shared_.at = shared_.gone = 0;
-    }
-    read_window(0);
+  /// Sets what the block shares: by one thread, a barrier before the source is used.
+  __device__ static void begin(const int2* spans, int2 list, Shared& shared) {
+    shared.spans = spans;
+    shared.count = list.x;
+    shared.total = list.y;
+    shared.start[0] = {0, 0};
   }
+
+  __device__ explicit PackedKeys(Shared& shared) : shared_(shared) {}
 
   __device__ int tiles() const { return (shared_.total + kKeys - 1) / kKeys; }
   __device__ void prepare(int tile) {
-    if (walks() && tile * kKeys % kWalk == 0) walk(shared_.rows + tile * kKeys % (2 * kWalk));
+    if (tile % kWarps == 0 && tile < tiles()) look_up(tile / kWarps);
   }
   __device__ bool full(int tile) const { return shared_.total >= (tile + 1) * kKeys; }
   template <int Step>
@@ -195,54 +198,73 @@ class PackedKeys {
 #pragma unroll
     for (int i = 0; i < kKeys / Step; i++) rows[i] = row(tile, position + i * Step);
   }
-  __device__ int row(int tile, int position) const { return shared_.rows[(tile * kKeys + position) % (2 * kWalk)]; }
+  __device__ int row(int tile, int position) const { return shared_.rows[(tile * kKeys + position) % (2 * kGroup)]; }
   template <class Queries>
   __device__ void hide(int tile, Queries& queries) const {
     queries.hide_from(shared_.total - tile * kKeys);
   }
 
  private:
-  __device__ static bool walks() { return threadIdx.x / 32 == kWarps - 1; }
-  __device__ void read_window(int first) {
-    const int lane = threadIdx.x % 32;
-    __syncwarp();
-    shared_.window[lane] = first + lane < shared_.count ? shared_.spans[first + lane] : make_int2(0, 0);
-    __syncwarp();
-  }
-  __device__ void walk(int* rows) {
-    const int lane = threadIdx.x % 32;
-    int first = shared_.first, at = shared_.at, gone = shared_.gone, filled = 0;
-    while (filled < kWalk && first + at < shared_.count) {
-      const int2 span = shared_.window[at];
-      const int taken = min(span.y - gone, kWalk - filled);
-      for (int i = lane; i < taken; i += 32) rows[filled + i] = span.x + gone + i;
-      filled += taken;
-      gone += taken;
-      if (gone < span.y) continue;
-      gone = 0;
-      if (++at == 32) {
-        at = 0;
-        read_window(first += 32);
+  /// The warp's tile of a group: 32 spans at a time, a lane each, among which each position finds its own by halving.
+  __device__ void look_up(int group) {
+    constexpr int kEach = kKeys / 32;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int first = group * kGroup + warp * kKeys, end = first + kKeys;
+    int rows[kEach];
+#pragma unroll
+    for (int& row : rows) row = kNoRow;
+    int2 start = shared_.start[group % 2];
+    while (true) {
+      const int2 span = start.x + lane < shared_.count ? shared_.spans[start.x + lane] : make_int2(0, 0);
+      int span_end = span.y;
+#pragma unroll
+      for (int i = 1; i < 32; i *= 2) {
+        const int before = __shfl_up_sync(kAll, span_end, i);
+        if (lane >= i) span_end += before;
       }
+      span_end += start.y;
+      const int span_begin = span_end - span.y, last_end = __shfl_sync(kAll, span_end, 31);
+#pragma unroll
+      for (int i = 0; i < kEach; i++) {
+        const int position = first + i * 32 + lane;
+        int at = 0;  // the first span that ends behind the position
+#pragma unroll
+        for (int half = 16; half > 0; half /= 2) {
+          if (__shfl_sync(kAll, span_end, at + half - 1) <= position) at += half;
+        }
+        const int row = __shfl_sync(kAll, span.x - span_begin, at) + position;
+        if (position >= start.y && position < last_end) rows[i] = row;
+      }
+      if (last_end > end) {
+        // Where the last warp's tile ends, the next group starts.
+        const int passed = __popc(__ballot_sync(kAll, span_end <= end));
+        if (warp == kWarps - 1 && lane == passed) shared_.start[(group + 1) % 2] = {start.x + lane, span_begin};
+        break;
+      }
+      start = {start.x + 32, last_end};
+      if (start.x >= shared_.count) break;
     }
-    for (int i = filled + lane; i < kWalk; i += 32) rows[i] = kNoRow;
-    __syncwarp();
-    if (lane > 0) return;
-    shared_.first = first;
-    shared_.at = at;
-    shared_.gone = gone;
+#pragma unroll
+    for (int i = 0; i < kEach; i++) shared_.rows[(first + i * 32 + lane) % (2 * kGroup)] = rows[i];
   }
 
   Shared& shared_;
 };
 
-/// The 32 queries of a warp: their scores for one tile of keys, their outputs and the state of their softmax.
-template <class T, int Columns>
+/// The words of a lane of WarpQueries that another part of the same queries needs.
+template <int Columns>
+constexpr int kStateWords = 8 * (Columns / 8) + 8;
+
+/// The 32 queries of a warp: their scores for one tile of keys, their outputs and the state of their softmax. Where a
+/// block has fewer queries than its warps could take, Parts warps have the same ones, and each takes its part of every
+/// tile of keys.
+template <class T, int Columns, int Parts>
 struct WarpQueries {
   using Rows = SharedRows<Columns>;
+  static constexpr int kPartKeys = kKeys / Parts;
 
-  float scores[2][kKeys / 8][4];
-  uint32_t weights[2][kKeys / 16][4];  // as fragments of the second product
+  float scores[2][kPartKeys / 8][4];
+  uint32_t weights[2][kPartKeys / 16][4];  // as fragments of the second product
   float out[2][Columns / 8][4] = {};
   float most[4], sum[4] = {};
 
@@ -251,14 +273,16 @@ struct WarpQueries {
     for (float& m : most) m = -INFINITY;
   }
 
-  __device__ static int first_row() { return threadIdx.x / 32 * kWarpRows; }
+  __device__ static int part() { return threadIdx.x / 32 / (kWarps / Parts); }
+  __device__ static int first_row() { return threadIdx.x / 32 % (kWarps / Parts) * kWarpRows; }
   /// The row, in the query tile, of the lane's scores and outputs [r / 2][…][r % 2 * 2 + {0, 1}].
   __device__ static int row(int r) { return first_row() + r / 2 * 16 + r % 2 * 8 + threadIdx.x % 32 / 4; }
 
   /// scores = q k^T
   __device__ void multiply_keys(Rows q, Rows k) {
     const int lane = threadIdx.x % 32;
-    const SquareLane<Columns> a(q, first_row() + lane % 16, lane / 16), b(k, lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    const SquareLane<Columns> a(q, first_row() + lane % 16, lane / 16),
+        b(k, part() * kPartKeys + lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
     for (auto& half : scores) {
 #pragma unroll
@@ -271,7 +295,7 @@ struct WarpQueries {
     for (int step = 0; step < Columns / 16; step++) {
       const Words q0 = load_matrices(a.at(0, 2 * step)), q1 = load_matrices(a.at(16, 2 * step));
 #pragma unroll
-      for (int n = 0; n < kKeys / 8; n += 2) {
+      for (int n = 0; n < kPartKeys / 8; n += 2) {
         const Words w = load_matrices(b.at(n * 8, 2 * step));
         mma<T>(scores[0][n], q0.x, q0.y, q0.z, q0.w, w.x, w.y);
         mma<T>(scores[1][n], q1.x, q1.y, q1.z, q1.w, w.x, w.y);
@@ -294,10 +318,10 @@ struct WarpQueries {
     for (int r = 0; r < 4; r++) {
       const Interval in = seen(row(r));
 #pragma unroll
-      for (int n = 0; n < kKeys / 8; n++) {
+      for (int n = 0; n < kPartKeys / 8; n++) {
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-          const int position = n * 8 + lane % 4 * 2 + i;
+          const int position = part() * kPartKeys + n * 8 + lane % 4 * 2 + i;
           const bool hidden = position >= first && position < end && (position < in.first || position >= in.end);
           if (hidden) scores[r / 2][n][r % 2 * 2 + i] = -INFINITY;
         }
@@ -313,7 +337,7 @@ struct WarpQueries {
     for (int r = 0; r < 4; r++) {
       top[r] = scores[r / 2][0][r % 2 * 2];
 #pragma unroll
-      for (int n = 0; n < kKeys / 8; n++) {
+      for (int n = 0; n < kPartKeys / 8; n++) {
         top[r] = fmaxf(top[r], fmaxf(scores[r / 2][n][r % 2 * 2], scores[r / 2][n][r % 2 * 2 + 1]));
       }
       top[r] = fmaxf(top[r], __shfl_xor_sync(kAll, top[r], 1));
@@ -338,7 +362,7 @@ struct WarpQueries {
     for (int r = 0; r < 4; r++) {
       const float offset = most[r] == -INFINITY ? 0 : most[r] * scale;  // no key seen yet: -inf - 0, not NaN
 #pragma unroll
-      for (int n = 0; n < kKeys / 8; n++) {
+      for (int n = 0; n < kPartKeys / 8; n++) {
         const float* s = scores[r / 2][n] + r % 2 * 2;
         const float first = exp2_fast(s[0] * scale - offset), second = exp2_fast(s[1] * scale - offset);
         sum[r] += first + second;
@@ -350,9 +374,9 @@ struct WarpQueries {
   /// out += weights v
   __device__ void multiply_values(Rows v) {
     const int lane = threadIdx.x % 32;
-    const SquareLane<Columns> b(v, lane % 16, lane / 16);
+    const SquareLane<Columns> b(v, part() * kPartKeys + lane % 16, lane / 16);
 #pragma unroll
-    for (int step = 0; step < kKeys / 16; step++) {
+    for (int step = 0; step < kPartKeys / 16; step++) {
       const uint32_t(&p0)[4] = weights[0][step], (&p1)[4] = weights[1][step];
 #pragma unroll
       for (int n = 0; n < Columns / 8; n += 2) {
@@ -361,6 +385,43 @@ struct WarpQueries {
         mma<T>(out[1][n], p1[0], p1[1], p1[2], p1[3], w.x, w.y);
         mma<T>(out[0][n + 1], p0[0], p0[1], p0[2], p0[3], w.z, w.w);
         mma<T>(out[1][n + 1], p1[0], p1[1], p1[2], p1[3], w.z, w.w);
+      }
+    }
+  }
+
+  /// Leaves what another part of the same queries needs in shared memory, word by word for all lanes.
+  __device__ void leave(uint32_t shared) const {
+    shared += threadIdx.x % 32 * 4;
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+      store(shared + 2 * r * 128, __float_as_uint(most[r]));
+      store(shared + (2 * r + 1) * 128, __float_as_uint(sum[r]));
+#pragma unroll
+      for (int n = 0; n < Columns / 8; n++) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          store(shared + (8 + (r * (Columns / 8) + n) * 2 + i) * 128, __float_as_uint(out[r / 2][n][r % 2 * 2 + i]));
+        }
+      }
+    }
+  }
+  /// Adds what another part left.
+  __device__ void join(uint32_t shared, float scale) {
+    shared += threadIdx.x % 32 * 4;
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+      const float other = load_float(shared + 2 * r * 128), now = fmaxf(most[r], other);
+      const float shrink = most[r] == -INFINITY ? 0 : exp2_fast(scale * (most[r] - now));
+      const float other_shrink = other == -INFINITY ? 0 : exp2_fast(scale * (other - now));
+      most[r] = now;
+      sum[r] = sum[r] * shrink + load_float(shared + (2 * r + 1) * 128) * other_shrink;
+#pragma unroll
+      for (int n = 0; n < Columns / 8; n++) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+          float& o = out[r / 2][n][r % 2 * 2 + i];
+          o = o * shrink + load_float(shared + (8 + (r * (Columns / 8) + n) * 2 + i) * 128) * other_shrink;
+        }
       }
     }
   }
@@ -399,12 +460,12 @@ struct alignas(16) QueryTile {
   Interval rows;
 };
 
-/// Attention of one query tile by one block. lse is null or (H, q_rows).
-template <class T, int Columns, class Source>
+/// Attention of one query tile, of at most kQueryTile / Parts rows, by one block. lse is null or (H, q_rows).
+template <class T, int Columns, int Parts, class Source>
 __device__ void attend(const AttentionTensors& p, const QueryTile& queries, Source source, float* lse) {
   using Rows = SharedRows<Columns>;
-  using Warp = WarpQueries<T, Columns>;
-  constexpr int kPieces = Rows::kPieces, kPassRows = kThreads / kPieces;
+  using Warp = WarpQueries<T, Columns, Parts>;
+  constexpr int kRows = kQueryTile / Parts, kPieces = Rows::kPieces, kPassRows = kThreads / kPieces;
   static_assert(kKeys % kPassRows == 0, "a tile is whole passes");
   extern __shared__ __align__(256) char shared[];
   const Rows q_rows{shared_address(shared)};
@@ -416,7 +477,7 @@ __device__ void attend(const AttentionTensors& p, const QueryTile& queries, Sour
       store(q_rows.piece(row, piece), make_uint4(0, 0, 0, 0));
     }
   } else {
-    for (int row = pass_row; row < kQueryTile; row += kPassRows) {
+    for (int row = pass_row; row < kRows; row += kPassRows) {
       const bool there = row < queries.rows.size();
       copy_async_or_zero(q_rows.piece(row, piece),
                          row_of<T>(p.q, queries.head, queries.rows.first + (there ? row : 0)) + piece * 8, there);
@@ -477,6 +538,21 @@ __device__ void attend(const AttentionTensors& p, const QueryTile& queries, Sour
   }
   copy_async_wait<0>();
   __syncthreads();  // without tiles, q may be on its way until here
+
+  if constexpr (Parts > 1) {  // they meet behind the rows where the outputs go
+    const auto state = [&](int part) {
+      return q_rows.base + kRows * Rows::kRowBytes +
+             ((part - 1) * kRows + Warp::first_row()) / kWarpRows * kStateWords<Columns> * 128;
+    };
+    static_assert((Parts - 1) * kRows / kWarpRows * kStateWords<Columns> * 128 <=
+                      (kQueryTile - kRows + kSlots * kKeys) * Rows::kRowBytes,
+                  "the states of the other parts fit behind the outputs");
+    if (Warp::part() > 0) own.leave(state(Warp::part()));
+    __syncthreads();
+    if (Warp::part() > 0) return;
+#pragma unroll 1
+    for (int part = 1; part < Parts; part++) own.join(state(part), p.scale * kLog2E);
+  }
   if (idle) return;
   own.finish(q_rows);
   __syncwarp();
@@ -495,7 +571,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend_dense(const DenseProblem p
   __shared__ QueryTile queries;
   if (threadIdx.x == 0) queries = {int(blockIdx.y), p.tiles()[blockIdx.x]};
   __syncthreads();
-  attend<T, Columns>(p.tensors, queries, ConsecutiveKeys(p.keys(queries.head, queries.rows)), p.lse);
+  attend<T, Columns, 1>(p.tensors, queries, ConsecutiveKeys(p.keys(queries.head, queries.rows)), p.lse);
 }
 
 template <class T, int Columns>
@@ -504,31 +580,35 @@ __global__ void __launch_bounds__(kThreads, 2) attend_band(const BandProblem p) 
   __shared__ BandKeys::Shared tiles;
   if (threadIdx.x == 0) queries = {int(blockIdx.y), p.mask.tiles()[blockIdx.x]};
   __syncthreads();
-  attend<T, Columns>(p.tensors, queries, BandKeys(p.mask, queries.rows, tiles), nullptr);
+  attend<T, Columns, 1>(p.tensors, queries, BandKeys(p.mask, queries.rows, tiles), nullptr);
 }
 
 /// Blocks stay, and draw one item after the other: heads in order, so that their keys share the L2 cache, long lists
-/// first, so that short ones fill the end.
-template <class T, int Columns>
+/// first, so that short ones fill the end. Of the few rows that end a cluster each is two warps', so that they take
+/// less time than a full tile. They are a launch of their own, since the compiler does worse at both in one kernel;
+/// each launch passes over the other's items.
+template <class T, int Columns, int Parts>
 __global__ void __launch_bounds__(kThreads, 2) attend_blocks(const BlocksProblem p) {
-  __shared__ int drawn, cluster;
+  __shared__ int drawn;
   __shared__ QueryTile queries;
   __shared__ PackedKeys::Shared rows;
+  constexpr int kMost = kQueryTile / Parts, kLeast = Parts == kMaxParts ? 1 : kMost / 2 + 1;
   for (;;) {
     __syncthreads();
     if (threadIdx.x == 0) {
-      drawn = atomicAdd(p.plan.next_item, 1);
-      if (drawn < *p.plan.item_count) {
-        const BlockItem item = p.plan.items[drawn];
-        queries = {item.head, {item.first, item.first + item.rows}};
-        cluster = item.cluster;
-      }
+      BlockItem item{};
+      do {
+        drawn = atomicAdd(p.plan.next_item + (Parts - 1), 1);
+        if (drawn >= *p.plan.item_count) break;
+        item = p.plan.items[drawn];
+      } while (item.rows < kLeast || item.rows > kMost);
+      queries = {item.head, {item.first, item.first + item.rows}};
+      const int64_t list = int64_t(item.head) * p.q_clusters + item.cluster;
+      PackedKeys::begin(p.plan.spans + list * p.plan.span_capacity, p.plan.lists[list], rows);
     }
     __syncthreads();
     if (drawn >= *p.plan.item_count) return;
-    const int64_t list = int64_t(queries.head) * p.q_clusters + cluster;
-    const PackedKeys keys(p.plan.spans + list * p.plan.span_capacity, p.plan.lists[list], rows);
-    attend<T, Columns>(p.tensors, queries, keys, nullptr);
+    attend<T, Columns, Parts>(p.tensors, queries, PackedKeys(rows), nullptr);
   }
 }
 
@@ -562,10 +642,15 @@ void attention_sync(const BandProblem& p, const Device&, cudaStream_t stream) {
 }
 
 void attention_sync(const BlocksProblem& p, const Device& device, cudaStream_t stream) {
+  static_assert(kMaxParts == BlockPlan::kCounters, "each launch has a counter of its own");
   with_shape(p.tensors, [&](auto type, auto columns) {
-    const int blocks = std::min(p.plan.item_capacity, 2 * device.processors);
-    launch("block attention (mma.sync)", attend_blocks<decltype(type), columns>, blocks, kThreads,
-           kSharedBytes<columns>, stream, p);
+    const auto launch_parts = [&](auto parts) {
+      const int blocks = std::min(p.plan.item_capacity, 2 * device.processors);
+      launch("block attention (mma.sync)", attend_blocks<decltype(type), columns, parts>, blocks, kThreads,
+             kSharedBytes<columns>, stream, p);
+    };
+    launch_parts(std::integral_constant<int, 1>());
+    launch_parts(std::integral_constant<int, kMaxParts>());
   });
 }
 

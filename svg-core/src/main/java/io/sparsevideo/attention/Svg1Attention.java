@@ -15,12 +15,14 @@ import java.util.function.DoubleSupplier;
 final class Svg1Attention implements Attention {
   private final Svg1Stages stages;
   private final BandMask mask;
+  private final double density;
   private final int samples;
   private final int range;
 
   Svg1Attention(TensorOps ops, AttentionSettings settings, TokenLayout layout) {
     stages = new Svg1Stages(ops, settings.family(), layout);
     mask = stages.mask(settings.density());
+    density = mask.density();
     samples = settings.sampledRows();
     range = Math.min(layout.tokens(), PresetTable.SAMPLED_ROW_RANGE);
   }
@@ -37,6 +39,6 @@ final class Svg1Attention implements Attention {
       NDArray temporal = stages.profile(q, k, v, rows, scope).temporal();
       stages.attend(q, k, v, out, temporal, mask);
     }
-    return mask::density;
+    return () -> density;
   }
 }

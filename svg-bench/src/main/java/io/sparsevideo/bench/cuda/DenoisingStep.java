@@ -2,6 +2,7 @@ package io.sparsevideo.bench.cuda;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.attention.AttentionSession;
@@ -32,7 +33,9 @@ import java.util.Set;
  * k-means finds centroids that have moved.
  */
 final class DenoisingStep implements AutoCloseable {
-  private static final int STEPS = 50;
+  /** Steps before those that are timed. */
+  private static final int WARM_UP = 2;
+
   private static final float GUIDANCE = 5;
   private static final int PROMPT_TOKENS = 512;
   private static final int PASSES = 2;
@@ -101,17 +104,18 @@ final class DenoisingStep implements AutoCloseable {
     AttentionSettings settings =
         AttentionSettings.resolve(mode, ModelFamily.WAN, false, layout().videoTokens());
     int layers = model.config().layers();
+    int allSteps = WARM_UP + repeats + 1;
     UniPcFlowScheduler.Config config =
         new UniPcFlowScheduler.Config(1000, 5, 2, UniPcFlowScheduler.SolverType.BH2, Set.of());
     try (NDManager scope = ops.manager().newSubManager();
         AttentionSession attention =
-            new AttentionSession(staged.proxy(), settings, layout(), layers, STEPS, 0);
-        Scheduler scheduler = config.newScheduler(STEPS, scope)) {
+            new AttentionSession(staged.proxy(), settings, layout(), layers, allSteps, 0);
+        Scheduler scheduler = config.newScheduler(allSteps, scope)) {
       NDArray latents = scope.create(TorchRandom.normal(0, (int) latentShape.size()), latentShape);
       double[] steps = new double[repeats];
       double[] blocks = new double[repeats];
       int step = 0;
-      for (; step < 2; step++) {
+      for (; step < WARM_UP; step++) {
         latents = run(latents, step, scheduler, attention);
       }
       clock.read();
@@ -142,7 +146,9 @@ final class DenoisingStep implements AutoCloseable {
                 scheduler.scaleModelInput(latents, step).toType(ops.computeType(), false);
             NDArray with = forward(input, timestep, step, 0, attention);
             NDArray without = forward(input, timestep, step, 1, attention);
-            NDArray velocity = without.add(with.sub(without).muli(GUIDANCE));
+            NDArray base = without.toType(DataType.FLOAT32, false);
+            NDArray towards = with.toType(DataType.FLOAT32, false).sub(base);
+            NDArray velocity = towards.muli(GUIDANCE).addi(base);
             return scope.keep(scheduler.step(velocity, step, latents));
           }
         });

@@ -179,21 +179,30 @@ final class StepCommand implements Callable<Integer> {
   }
 
   private Shape latent(WanTransformerConfig c) {
-    if (repeats < 1) {
-      throw new ParameterException(
-          command.commandLine(), "--repeats must be at least 1, is " + repeats);
-    }
+    require(repeats >= 1, "--repeats must be at least 1, is " + repeats);
+    require(spread > 0, "--spread must be above 0, is " + spread);
     requireMultiple("--height", height, SPATIAL * c.patchHeight());
     requireMultiple("--width", width, SPATIAL * c.patchWidth());
-    requireMultiple("--frames less 1", frames - 1, TEMPORAL);
-    return new Shape(
-        c.inChannels(), (frames - 1) / TEMPORAL + 1, height / SPATIAL, width / SPATIAL);
+    int latents = (frames - 1) / TEMPORAL + 1;
+    require(
+        frames >= 1 && (frames - 1) % TEMPORAL == 0 && latents % c.patchFrames() == 0,
+        "--frames must be one more than a multiple of %d%s, is %d"
+            .formatted(
+                TEMPORAL,
+                c.patchFrames() == 1 ? "" : ", with latent frames in patches of " + c.patchFrames(),
+                frames));
+    return new Shape(c.inChannels(), latents, height / SPATIAL, width / SPATIAL);
   }
 
   private void requireMultiple(String name, int value, int unit) {
-    if (value < 0 || value % unit != 0) {
-      throw new ParameterException(
-          command.commandLine(), "%s must be a multiple of %d, is %d".formatted(name, unit, value));
+    require(
+        value >= 1 && value % unit == 0,
+        "%s must be a multiple of %d, is %d".formatted(name, unit, value));
+  }
+
+  private void require(boolean condition, String otherwise) {
+    if (!condition) {
+      throw new ParameterException(command.commandLine(), otherwise);
     }
   }
 

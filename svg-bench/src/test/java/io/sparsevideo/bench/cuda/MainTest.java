@@ -31,7 +31,12 @@ class MainTest {
     assertRefused(
         "--layers must be 1 to 30, is 31", "step", "--config", "wan-1.3b", "--layers", "31");
     assertRefused("--height must be a multiple of 16, is 700", "step", "--height", "700");
-    assertRefused("--frames less 1 must be a multiple of 4, is 79", "step", "--frames", "80");
+    assertRefused("--height must be a multiple of 16, is 0", "step", "--height", "0");
+    assertRefused("--width must be a multiple of 16, is -16", "step", "--width", "-16");
+    String frames = "--frames must be one more than a multiple of 4, is ";
+    assertRefused(frames + 80, "step", "--frames", "80");
+    assertRefused(frames + -3, "step", "--frames", "-3");
+    assertRefused("--spread must be above 0, is -1.0", "step", "--spread", "-1");
     assertRefused("--repeats must be at least 1, is 0", "step", "--repeats", "0");
   }
 
