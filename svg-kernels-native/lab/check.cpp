@@ -344,14 +344,17 @@ class FunctionChecker : public Checker {
                            {3, 5, 1000, true},
                            {2, 9, 1025, false},
                            {1, 33, 14400, false},
-                           {2, 2, 70001, false}}) {
+                           {2, 2, 70001, false},
+                           {3, 1, 37, false},
+                           {2, 1, 1028, false},
+                           {1, 1, 70001, false}}) {
       for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
         const int32_t bias_dtype = (dtype + 1) % 3;
         const int positions = s.rows + s.width - 1;
         Tensor scores(SVG_F32, s.heads, s.rows, s.width, s.token_major, 3),
             out(dtype, s.heads, s.rows, s.width, s.token_major), bias(bias_dtype, 1, s.heads, positions);
         std::normal_distribution<float> normal;
-        int drawn = 0;  // the first row is hidden, if there is another one
+        int drawn = 0;  // the first row of several is hidden, and some scores of the others
         scores.fill(random_, [&](std::mt19937& r) {
           const bool hidden = s.rows > 1 && (drawn++ < s.width || r() % 50 == 0);
           return hidden ? -INFINITY : 5 * normal(r);
@@ -359,6 +362,8 @@ class FunctionChecker : public Checker {
         bias.fill_normal(random_);
         for (int kind = 0; kind < 3; kind++) {
           Tensor& to = dtype == SVG_F32 && kind == 2 ? scores : out;
+          // Where scores are hidden, the scale has to be positive.
+          const float scale = s.rows > 1 ? 0.7f : kind == 1 ? 0 : -2;
           both("svg_softmax", [&](Side side) {
             svg_softmax_params p{};
             p.dtype = dtype;
@@ -366,7 +371,7 @@ class FunctionChecker : public Checker {
             p.rows = s.rows;
             p.width = s.width;
             p.bias_dtype = bias_dtype;
-            p.scale = 0.7f;
+            p.scale = scale;
             p.scores = scores.at(side);
             p.out = to.at(side);
             char* const data = bias.array.at<char>(side);

@@ -35,9 +35,10 @@ class Row {
   /// Makes scores exponents: times scale, plus the bias.
   template <int N>
   __device__ void scale(int at, float* x) const {
+    if (at >= p_.width) return;
 #pragma unroll
     for (int j = 0; j < N; j++) x[j] *= p_.scale;
-    if (p_.bias == nullptr || at >= p_.width) return;
+    if (p_.bias == nullptr) return;
 #pragma unroll
     for (int j = 0; j < N; j++) {
       float bias[1];

@@ -1098,6 +1098,9 @@ public final class SvgKernels {
     call.open("table", table.data());
     call.open("out", out.data());
     call.writable("out", out.data());
+    if (indexBytes != Integer.BYTES && indexBytes != Long.BYTES) {
+      throw call.refused("indexBytes is " + indexBytes + ", expected 4 or 8");
+    }
     call.input("indices", indices, indexBytes, out.rows());
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment p = svg_gather_rows_params.allocate(arena);

@@ -273,6 +273,10 @@ class CudaKernelsTest {
     ScoreBias biasOnDevice = ScoreBias.relative(device.upload(table.data()), biasType, rows, width);
     kernels.softmax(onDevice, 3, biasOnDevice, out);
     assertClose(Reference.softmax(scores, 3, bias), out);
+    for (float scale : new float[] {-2, 0}) {
+      kernels.softmax(onDevice, scale, biasOnDevice, out);
+      assertClose(Reference.softmax(scores, scale, bias), out);
+    }
     kernels.softmax(onDevice, 3, null, onDevice);
     assertClose(Reference.softmax(scores, 3, null), onDevice);
   }

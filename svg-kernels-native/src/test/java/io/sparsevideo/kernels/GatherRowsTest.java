@@ -66,7 +66,8 @@ class GatherRowsTest {
     refuses(
         "indices of shape [2] needs 16 bytes, the memory has 8",
         () -> kernels.gatherRows(table, indices, 8, out));
-    refuses("index_bytes is 2", () -> kernels.gatherRows(table, indices, 2, out));
+    refuses("indexBytes is 2", () -> kernels.gatherRows(table, indices, 2, out));
+    refuses("indexBytes is 0", () -> kernels.gatherRows(table, indices, 0, out));
     refuses("overlaps table at [", () -> kernels.gatherRows(table, indices, 4, table.rows(1, 2)));
     Heads heads = Tensors.allocate(arena, KernelType.F32, Layout.HEAD_MAJOR, 2, 2, 3);
     refuses("table.heads is 2", () -> kernels.gatherRows(heads, indices, 4, out));

@@ -6,10 +6,10 @@ import java.net.JarURLConnection;
 import java.net.URISyntaxException;
 import java.net.URL;
 import java.net.URLConnection;
+import java.nio.file.FileSystemNotFoundException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.List;
 import java.util.Optional;
 
 /**
@@ -29,20 +29,13 @@ final class CublasJar {
   /**
    * The library's file, extracted if it is in a jar.
    *
-   * @param names of the library, the best one first
    * @param cache folder to extract to; created when missing
-   * @return nothing when the class path has none of the names
+   * @return nothing when the class path has no library of that name
    * @throws IOException when it cannot be read, or not be written to the folder
    */
-  static Optional<Path> extract(ClassLoader loader, List<String> names, Path cache)
-      throws IOException {
-    for (String name : names) {
-      URL resource = loader.getResource(FOLDER + name);
-      if (resource != null) {
-        return Optional.of(file(resource, name, cache));
-      }
-    }
-    return Optional.empty();
+  static Optional<Path> extract(ClassLoader loader, String name, Path cache) throws IOException {
+    URL resource = loader.getResource(FOLDER + name);
+    return resource == null ? Optional.empty() : Optional.of(file(resource, name, cache));
   }
 
   private static Path file(URL resource, String name, Path cache) throws IOException {
@@ -50,8 +43,8 @@ final class CublasJar {
     if (!(connection instanceof JarURLConnection jar)) {
       try {
         return Path.of(resource.toURI());
-      } catch (URISyntaxException e) {
-        throw new IOException(resource + " is no file", e);
+      } catch (URISyntaxException | IllegalArgumentException | FileSystemNotFoundException e) {
+        throw new IOException(resource + " is neither a file nor in a jar", e);
       }
     }
     // Caching would keep the jar open, and a stale one after it was replaced.

@@ -67,7 +67,7 @@ public final class CublasLt {
   static CublasLt search(ClassLoader loader, Path cache, Set<Path> toolkits) {
     List<String> attempts = new ArrayList<>();
     return Stream.of(
-            Stream.of(loader).map(l -> openJar(l, cache, attempts)),
+            NAMES.stream().map(name -> openJar(loader, name, cache, attempts)),
             NAMES.stream().map(name -> open(name, attempts)),
             toolkits.stream().map(home -> open(home.resolve("lib64"), attempts)))
         .flatMap(Function.identity())
@@ -76,15 +76,16 @@ public final class CublasLt {
         .orElseThrow(() -> new CublasUnavailableException(attempts));
   }
 
-  private static Optional<CublasLt> openJar(ClassLoader loader, Path cache, List<String> attempts) {
+  private static Optional<CublasLt> openJar(
+      ClassLoader loader, String name, Path cache, List<String> attempts) {
     try {
-      Optional<Path> file = CublasJar.extract(loader, NAMES, cache);
+      Optional<Path> file = CublasJar.extract(loader, name, cache);
       if (file.isEmpty()) {
-        attempts.add("the class path: no jar like " + CublasJar.COORDINATES);
+        attempts.add("the class path: no %s; %s has it".formatted(name, CublasJar.COORDINATES));
       }
       return file.flatMap(f -> open(f, attempts));
     } catch (IOException e) {
-      attempts.add("the class path: the library cannot be extracted to " + cache + ": " + e);
+      attempts.add("the class path: %s cannot be extracted to %s: %s".formatted(name, cache, e));
       return Optional.empty();
     }
   }

@@ -6,8 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.sparsevideo.cuda.FakeCuda;
 import java.io.IOException;
+import java.net.MalformedURLException;
+import java.net.URI;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.net.URLConnection;
+import java.net.URLStreamHandler;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
@@ -89,16 +93,57 @@ class CublasLtTest {
       assertEquals(file + "", CublasLt.search(loader, cache, Set.of()).origin());
       assertEquals(old, Files.getLastModifiedTime(file));
 
-      List<String> names = List.of("libcublasLt.so.13");
+      String name = "libcublasLt.so.13";
       Path other = temp.resolve("other"); // whose file is not loaded
-      Path damaged = CublasJar.extract(loader, names, other).orElseThrow();
+      Path damaged = CublasJar.extract(loader, name, other).orElseThrow();
       Files.writeString(damaged, "short");
-      CublasJar.extract(loader, names, other);
+      CublasJar.extract(loader, name, other);
       assertEquals(-1, Files.mismatch(library, damaged));
 
       Path blocked = Files.createFile(temp.resolve("file"));
-      assertThrows(IOException.class, () -> CublasJar.extract(loader, names, blocked));
+      assertThrows(IOException.class, () -> CublasJar.extract(loader, name, blocked));
     }
+  }
+
+  /** The newest is none, the next one is tried. */
+  @Test
+  void whatCannotBeLoadedIsPassedOver() throws IOException {
+    Path folder = Files.createDirectories(temp.resolve("org/bytedeco/cuda/linux-x86_64"));
+    Files.writeString(folder.resolve("libcublasLt.so.13"), "no library");
+    Path file = folder.resolve("libcublasLt.so.12");
+    Files.createSymbolicLink(file, FakeCuda.library("fake_cublaslt"));
+    try (URLClassLoader loader = new URLClassLoader(new URL[] {temp.toUri().toURL()}, null)) {
+      assertEquals(file + "", CublasLt.search(loader, temp, Set.of()).origin());
+    }
+  }
+
+  /** As a class loader of an application server may have them. */
+  @Test
+  void resourcesOfOtherSchemesAreRefused() {
+    ClassLoader loader =
+        new ClassLoader(null) {
+          @Override
+          protected URL findResource(String name) {
+            URLStreamHandler handler =
+                new URLStreamHandler() {
+                  @Override
+                  protected URLConnection openConnection(URL url) {
+                    return new URLConnection(url) {
+                      @Override
+                      public void connect() {}
+                    };
+                  }
+                };
+            try {
+              return URL.of(URI.create("bundle://1/" + name), handler);
+            } catch (MalformedURLException e) {
+              throw new AssertionError(e);
+            }
+          }
+        };
+    IOException e =
+        assertThrows(IOException.class, () -> CublasJar.extract(loader, "libcublasLt.so.13", temp));
+    assertTrue(e.getMessage().endsWith("is neither a file nor in a jar"), e.getMessage());
   }
 
   @Test
