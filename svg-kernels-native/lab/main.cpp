@@ -14,6 +14,11 @@ int main(int count, char** arguments) {
                     only = count > 3 ? arguments[3] : "";
   const lab::Libraries libraries{lab::Library(directory + "/libsvg_kernels_cuda.so"),
                                  lab::Library(directory + "/libsvg_kernels_host.so")};
+  // As callers do that call often: otherwise every wait would give the working memory back.
+  cudaMemPool_t pool;
+  uint64_t keep = UINT64_MAX;
+  CUDA_OK(cudaDeviceGetDefaultMemPool(&pool, 0));
+  CUDA_OK(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
   cudaDeviceProp device;
   CUDA_OK(cudaGetDeviceProperties(&device, 0));
   std::printf("%s, %d multiprocessors; %s | %s\n", device.name, device.multiProcessorCount,

@@ -47,10 +47,13 @@ int32_t svg_block_density(const svg_block_density_params* params, svg_stream str
     at_least("k_clusters", p.k_clusters, 1);
     in_range("counted_q", p.counted_q, 1, p.q_clusters);
     in_range("counted_k", p.counted_k, 1, p.k_clusters);
+    const int64_t blocks = int64_t(p.q_clusters) * p.k_clusters;
+    int64_t entries;
+    if (__builtin_mul_overflow(blocks, int64_t(p.heads), &entries)) refuse("the map's size exceeds 64 bits");
     Arguments arguments;
     arguments.read("q_offsets", p.q_offsets, p.heads * (int64_t(p.q_clusters) + 1));
     arguments.read("k_offsets", p.k_offsets, p.heads * (int64_t(p.k_clusters) + 1));
-    arguments.read("map", p.map, p.heads * (int64_t(p.q_clusters) * p.k_clusters));
+    arguments.read("map", p.map, entries);
     arguments.write("density", p.density, p.heads);
     launch("measuring a block map", block_density, p.heads, kThreads, 0, static_cast<cudaStream_t>(stream), p);
   });

@@ -1,30 +1,9 @@
 #include <cstring>
-#include <mutex>
 
 #include "launch.h"
 
 namespace svg {
 namespace {
-
-constexpr int kMaxDevices = 64;
-
-/// One pool per device that keeps what it was given: a step's calls then take and give back without the driver.
-cudaMemPool_t pool_of(int device) {
-  static std::mutex mutex;
-  static cudaMemPool_t pools[kMaxDevices] = {};
-  if (device >= kMaxDevices) unsupported("device %d, expected less than %d", device, kMaxDevices);
-  std::lock_guard<std::mutex> lock(mutex);
-  if (pools[device] == nullptr) {
-    cudaMemPoolProps properties{};
-    properties.allocType = cudaMemAllocationTypePinned;
-    properties.location.type = cudaMemLocationTypeDevice;
-    properties.location.id = device;
-    check(cudaMemPoolCreate(&pools[device], &properties), "creating the memory pool of the working buffers");
-    uint64_t keep = UINT64_MAX;
-    check(cudaMemPoolSetAttribute(pools[device], cudaMemPoolAttrReleaseThreshold, &keep), "setting up a memory pool");
-  }
-  return pools[device];
-}
 
 decltype(&cuTensorMapEncodeTiled) tensor_map_encoder() {
   static const auto encoder = [] {
@@ -96,20 +75,11 @@ CUtensorMap tensor_map(const svg_heads& tensor, int32_t dtype, int heads, int ro
                        {cuuint32_t(box_columns), cuuint32_t(box_rows), 1});
 }
 
+// From the device's default pool, so that callers whose memory comes from there share it. By default that gives free
+// memory back whenever the device is waited for; who calls often sets its release threshold.
 void Workspace::allocate() {
   void* block = nullptr;
-  const int device = Device::current().id;
-  cudaError_t result = cudaMallocFromPoolAsync(&block, size_, pool_of(device), stream_);
-  if (result == cudaErrorMemoryAllocation) {
-    // Where the caller has its memory from the device's default pool, that may hold what is missing, idle.
-    cudaGetLastError();
-    cudaMemPool_t callers;
-    check(cudaDeviceSynchronize(), "waiting for memory");  // what streams still are to free is free then
-    check(cudaDeviceGetDefaultMemPool(&callers, device), "finding the default memory pool");
-    check(cudaMemPoolTrimTo(callers, 0), "giving idle memory back");
-    result = cudaMallocFromPoolAsync(&block, size_, pool_of(device), stream_);
-  }
-  check(result, "allocating the working buffers");
+  check(cudaMallocAsync(&block, size_, stream_), "allocating the working buffers");
   block_ = static_cast<char*>(block);
   for (int i = 0; i < count_; i++) *pieces_[i].pointer = block_ + pieces_[i].offset;
 }

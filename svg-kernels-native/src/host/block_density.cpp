@@ -11,12 +11,14 @@ int32_t svg_block_density(const svg_block_density_params* params, svg_stream) {
     in_range("counted_q", p.counted_q, 1, p.q_clusters);
     in_range("counted_k", p.counted_k, 1, p.k_clusters);
     const int64_t blocks = int64_t(p.q_clusters) * p.k_clusters;
+    int64_t entries;
+    if (__builtin_mul_overflow(blocks, int64_t(p.heads), &entries)) refuse("the map's size exceeds 64 bits");
     Arguments arguments;
     arguments.read("q_offsets", p.q_offsets, p.heads * (int64_t(p.q_clusters) + 1));
     arguments.read("k_offsets", p.k_offsets, p.heads * (int64_t(p.k_clusters) + 1));
-    arguments.read("map", p.map, p.heads * blocks);
+    arguments.read("map", p.map, entries);
     arguments.write("density", p.density, p.heads);
-#pragma omp parallel for schedule(static) if (worth_threads(p.heads * blocks))
+#pragma omp parallel for schedule(static) if (worth_threads(entries))
     for (int head = 0; head < p.heads; head++) {
       const int32_t* q = p.q_offsets + head * (int64_t(p.q_clusters) + 1);
       const int32_t* k = p.k_offsets + head * (int64_t(p.k_clusters) + 1);

@@ -11,6 +11,7 @@ import ai.djl.nn.core.Linear;
 import ai.djl.nn.norm.LayerNorm;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 import java.util.OptionalLong;
 
 /**
@@ -54,6 +55,11 @@ public final class DjlTensorOps implements TensorOps {
   @Override
   public OptionalLong freeMemory() {
     return OptionalLong.empty();
+  }
+
+  @Override
+  public Optional<String> unsupportedHeadDim(int channels) {
+    return Optional.empty();
   }
 
   @Override

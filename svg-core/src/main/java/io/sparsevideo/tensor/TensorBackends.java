@@ -3,14 +3,18 @@ package io.sparsevideo.tensor;
 import ai.djl.Device;
 import io.sparsevideo.cuda.CudaDevice;
 import io.sparsevideo.cuda.CudaDriver;
+import io.sparsevideo.cuda.CudaException;
 import io.sparsevideo.cuda.CudaUnavailableException;
 import io.sparsevideo.cuda.blas.CublasLt;
 import io.sparsevideo.cuda.blas.CublasUnavailableException;
+import io.sparsevideo.cuda.engine.CudaOutOfMemoryException;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.kernels.KernelLibrary;
 import io.sparsevideo.kernels.KernelLoadException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Supplier;
 
 /** Opens the backend of a device. */
@@ -60,7 +64,7 @@ public final class TensorBackends {
   /**
    * A device that can be used.
    *
-   * @param text its name; for a CPU that was taken in place of a GPU also the reason
+   * @param text its name, and why others were passed over
    */
   record Choice(Device device, String text) {}
 
@@ -73,10 +77,12 @@ public final class TensorBackends {
    * @throws DeviceUnavailableException with the reason and what to do
    */
   public static TensorOps open(Device device) {
-    Choice choice = REAL.choose(device);
-    return choice.device.isGpu()
-        ? CudaTensorOps.open(choice.device)
-        : new DjlTensorOps(choice.text);
+    return REAL.use(
+        device,
+        choice ->
+            choice.device.isGpu()
+                ? CudaTensorOps.open(choice.device, choice.text)
+                : new DjlTensorOps(choice.text));
   }
 
   /**
@@ -131,22 +137,29 @@ public final class TensorBackends {
   }
 
   Choice choose(Device device) {
+    return use(device, choice -> choice);
+  }
+
+  /** Hands over the device; where that was left open and it cannot be opened, another. */
+  <T> T use(Device device, Function<Choice, T> user) {
     if (device == null) {
-      return best();
+      return useBest(user);
     }
     if (Device.cpu().equals(device)) {
       requireNatives();
-      return new Choice(device, "cpu");
+      return user.apply(new Choice(device, "cpu"));
     }
     if (!device.isGpu()) {
       throw unknown(device);
     }
     try {
-      return new Choice(device, requireUsable(gpu(device.getDeviceId())));
+      return user.apply(new Choice(device, requireUsable(gpu(device.getDeviceId()))));
     } catch (CudaUnavailableException
         | KernelLoadException
         | CublasUnavailableException
-        | DeviceUnavailableException e) {
+        | DeviceUnavailableException
+        | CudaOutOfMemoryException
+        | CudaException e) {
       throw new DeviceUnavailableException(
           "device cuda:%d: %s".formatted(device.getDeviceId(), e.getMessage()), e);
     }
@@ -175,31 +188,40 @@ public final class TensorBackends {
     return gpu.toString();
   }
 
-  private Choice best() {
-    String reason;
+  private <T> T useBest(Function<Choice, T> user) {
+    List<String> passedOver = new ArrayList<>();
     try {
       List<CudaDevice> devices = gpus.get();
-      reason = "the driver finds no GPU";
+      if (devices.isEmpty()) {
+        passedOver.add("the driver finds no GPU");
+      }
       for (CudaDevice gpu : devices) {
         try {
-          return new Choice(Device.gpu(gpu.ordinal()), requireUsable(gpu));
+          String text = withReasons(requireUsable(gpu), passedOver);
+          return user.apply(new Choice(Device.gpu(gpu.ordinal()), text));
         } catch (DeviceUnavailableException e) {
-          reason = e.getMessage();
+          passedOver.add(e.getMessage());
+        } catch (CudaOutOfMemoryException | CudaException e) { // full, or another process's alone
+          passedOver.add(gpu + " cannot be opened: " + e.getMessage());
         } catch (KernelLoadException | CublasUnavailableException e) {
-          reason = gpu + " is not used: " + e.getMessage(); // nor would another be
+          passedOver.add(gpu + " is not used: " + e.getMessage()); // nor would another be
           break;
         }
       }
     } catch (CudaUnavailableException e) {
-      reason = "no GPU: " + String.join("; ", e.attempts());
+      passedOver.add("no GPU: " + String.join("; ", e.attempts()));
     }
     try {
       requireNatives();
     } catch (DeviceUnavailableException e) {
       throw new DeviceUnavailableException(
-          "no device can be used. " + reason + ". " + e.getMessage(), e);
+          "no device can be used. " + String.join("; ", passedOver) + ". " + e.getMessage(), e);
     }
-    return new Choice(Device.cpu(), "cpu (" + oneLine(reason) + ")");
+    return user.apply(new Choice(Device.cpu(), withReasons("cpu", passedOver)));
+  }
+
+  private static String withReasons(String device, List<String> reasons) {
+    return reasons.isEmpty() ? device : device + " (" + oneLine(String.join("; ", reasons)) + ")";
   }
 
   private static DeviceUnavailableException unknown(Device device) {

@@ -7,6 +7,7 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 import java.util.OptionalLong;
 
 /**
@@ -33,6 +34,9 @@ public interface TensorOps extends AutoCloseable {
 
   /** Bytes that new tensors can take of the device; empty where the operating system decides. */
   OptionalLong freeMemory();
+
+  /** What attention takes, where it does not take heads of so many channels. */
+  Optional<String> unsupportedHeadDim(int channels);
 
   /**
    * The type that weights and activations are computed in: FLOAT32 on the CPU, BFLOAT16 on CUDA.

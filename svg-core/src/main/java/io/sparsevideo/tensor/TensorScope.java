@@ -28,11 +28,16 @@ public final class TensorScope implements AutoCloseable {
   /** A scope over these tensors; what is kept goes to the manager of the first. */
   public static TensorScope over(NDArray first, NDArray... more) {
     TensorScope scope = new TensorScope(first.getManager());
-    scope.borrow(first);
-    for (NDArray array : more) {
-      scope.borrow(array);
+    try {
+      scope.borrow(first);
+      for (NDArray array : more) {
+        scope.borrow(array);
+      }
+      return scope;
+    } catch (RuntimeException | Error e) {
+      scope.close();
+      throw e;
     }
-    return scope;
   }
 
   private void borrow(NDArray array) {

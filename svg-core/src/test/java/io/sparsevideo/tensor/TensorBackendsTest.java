@@ -15,6 +15,7 @@ import java.net.URLClassLoader;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -35,7 +36,8 @@ class TensorBackendsTest {
   @Test
   void theCpuIsThere() {
     assertEquals(Device.cpu(), TensorBackends.requireAvailable(Device.cpu()));
-    TensorBackends.requireAvailable(null);
+    Device best = TensorBackends.requireAvailable(null);
+    assertTrue(best.isGpu() || best.equals(Device.cpu()), best.toString());
   }
 
   @Test
@@ -55,6 +57,26 @@ class TensorBackendsTest {
         "cpu (cuda:0 Fake device A is not used: no usable cuBLASLt",
         "svg.cublaslt.path",
         backends(FakeGpus.devices(), LOADED, () -> CublasLt.load(NOWHERE)));
+  }
+
+  @Test
+  void aGpuThatCannotBeOpenedIsPassedOver() {
+    TensorBackends backends = backends(FakeGpus.devices(), LOADED, LOADED);
+    Function<TensorBackends.Choice, String> full =
+        choice -> {
+          if (choice.device().isGpu()) {
+            throw FakeGpus.outOfMemory();
+          }
+          return choice.text();
+        };
+    Function<TensorBackends.Choice, String> firstIsFull =
+        choice -> choice.device().equals(Device.gpu(1)) ? choice.text() : full.apply(choice);
+    String second = backends.use(null, firstIsFull);
+    assertTrue(
+        second.startsWith("cuda:1 Fake device B (cuda:0 Fake device A cannot be opened: "), second);
+    String cpu = backends.use(null, full);
+    assertTrue(cpu.startsWith("cpu (cuda:0") && cpu.contains("; cuda:1 Fake device B"), cpu);
+    assertRefused("device cuda:1: ", () -> backends.use(Device.gpu(1), full));
   }
 
   private static void assertTaken(String start, String part, TensorBackends backends) {

@@ -59,7 +59,7 @@ public final class SvgKernels {
   private final KernelLibrary library;
   private final Launcher launcher;
 
-  private SvgKernels(KernelLibrary library, Launcher launcher) {
+  SvgKernels(KernelLibrary library, Launcher launcher) {
     this.library = Objects.requireNonNull(library, "library");
     this.launcher = launcher;
   }
@@ -126,9 +126,47 @@ public final class SvgKernels {
     return new SvgKernels(
         library,
         (function, params) -> {
-          int[] status = new int[1];
+          Integer[] status = new Integer[1];
           observer.observe(function.symbol(), () -> status[0] = launcher.launch(function, params));
+          if (status[0] == null) {
+            throw new IllegalStateException(function.symbol() + " was observed, but not called");
+          }
           return status[0];
+        });
+  }
+
+  /** What can be done where a kernel's working memory has no room. */
+  public interface MemoryRecovery {
+    /** Frees what can be freed; the call is then repeated once. */
+    void makeRoom();
+
+    /**
+     * @param use what had no room also then
+     * @return the exception to throw
+     */
+    RuntimeException outOfMemory(String use, KernelException cause);
+  }
+
+  /** The same kernels on the same stream, with a second attempt where memory ran out. */
+  public SvgKernels recoveringBy(MemoryRecovery recovery) {
+    Objects.requireNonNull(recovery, "recovery");
+    int outOfMemory = svg_kernels_h.SVG_OUT_OF_MEMORY();
+    return new SvgKernels(
+        library,
+        (function, params) -> {
+          int status = launcher.launch(function, params);
+          if (status != outOfMemory) {
+            return status;
+          }
+          recovery.makeRoom();
+          status = launcher.launch(function, params);
+          if (status == outOfMemory) {
+            KernelException cause =
+                new KernelException(
+                    KernelException.Status.OUT_OF_MEMORY, library.bindings().lastError());
+            throw recovery.outOfMemory("the working memory of " + function.symbol(), cause);
+          }
+          return status;
         });
   }
 
@@ -1419,7 +1457,7 @@ public final class SvgKernels {
   }
 
   /** Calls a kernel on the stream and returns its {@code svg_status}. */
-  private interface Launcher {
+  interface Launcher {
     int launch(Function function, MemorySegment params);
   }
 

@@ -223,6 +223,13 @@ class KernelBindingsTest {
         "counted_q is 3, expected 1 to 2", p -> svg_block_density_params.counted_q(p, 3));
     blockDensity.refuses(
         "counted_k is 0, expected 1 to 3", p -> svg_block_density_params.counted_k(p, 0));
+    blockDensity.refuses(
+        "the map's size exceeds 64 bits",
+        p -> {
+          svg_block_density_params.heads(p, Integer.MAX_VALUE);
+          svg_block_density_params.q_clusters(p, Integer.MAX_VALUE);
+          svg_block_density_params.k_clusters(p, Integer.MAX_VALUE);
+        });
     blockDensity.refuses("map is null", p -> svg_block_density_params.map(p, MemorySegment.NULL));
   }
 

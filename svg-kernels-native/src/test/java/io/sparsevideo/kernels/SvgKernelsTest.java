@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.sparsevideo.cuda.CudaContext;
 import io.sparsevideo.cuda.CudaStream;
 import io.sparsevideo.cuda.FakeCuda;
+import io.sparsevideo.kernels.ffi.svg_kernels_h;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -212,5 +213,53 @@ class SvgKernelsTest {
     KernelException e = assertThrows(KernelException.class, action);
     assertTrue(e.getMessage().contains(message), e.getMessage());
     return e;
+  }
+
+  /** Kernels whose working memory has no room a number of times, and then has. */
+  private static SvgKernels withoutMemory(int[] refusals) {
+    KernelLibrary library = KernelLibrary.load(KernelLibrary.Kind.HOST);
+    int outOfMemory = svg_kernels_h.SVG_OUT_OF_MEMORY();
+    return new SvgKernels(library, (function, params) -> refusals[0]-- > 0 ? outOfMemory : 0);
+  }
+
+  @Test
+  void anOutOfMemoryIsTriedOnceMore() {
+    int[] calls = new int[1];
+    SvgKernels.MemoryRecovery recovery =
+        new SvgKernels.MemoryRecovery() {
+          @Override
+          public void makeRoom() {
+            calls[0]++;
+          }
+
+          @Override
+          public RuntimeException outOfMemory(String use, KernelException cause) {
+            return new IllegalStateException(use, cause);
+          }
+        };
+    Runnable sort =
+        () ->
+            withoutMemory(new int[] {1})
+                .recoveringBy(recovery)
+                .sortLabels(1, 1, 1, 0, 0, 0, memory(4), memory(4), memory(8));
+    sort.run();
+    assertEquals(1, calls[0]);
+    IllegalStateException e =
+        assertThrows(
+            IllegalStateException.class,
+            () ->
+                withoutMemory(new int[] {2})
+                    .recoveringBy(recovery)
+                    .sortLabels(1, 1, 1, 0, 0, 0, memory(4), memory(4), memory(8)));
+    assertEquals("the working memory of svg_sort_labels", e.getMessage());
+    assertEquals(KernelException.Status.OUT_OF_MEMORY, ((KernelException) e.getCause()).status());
+  }
+
+  @Test
+  void anObserverMustCall() {
+    SvgKernels observed = SvgKernels.host().observedBy((function, call) -> {});
+    assertThrows(
+        IllegalStateException.class,
+        () -> observed.sortLabels(1, 1, 1, 0, 0, 0, memory(4), memory(4), memory(8)));
   }
 }

@@ -24,6 +24,8 @@ final class Gpu {
 
   private Gpu(CudaContext context) {
     this.context = context;
+    // As the engine does: otherwise every wait would give the kernels' working memory back.
+    context.memoryPool().setReleaseThreshold(Long.MAX_VALUE);
     stream = context.newStream();
     kernels = SvgKernels.on(KernelLibrary.load(KernelLibrary.Kind.CUDA), stream);
   }

@@ -17,7 +17,8 @@ public final class CudaOutOfMemoryException extends RuntimeException {
 
   /**
    * @param device for messages
-   * @param tensor what was asked for
+   * @param tensor what memory was asked for
+   * @param askedBytes how much; 0 where that is not known
    * @param largest the largest tensors, one text for each
    */
   CudaOutOfMemoryException(
@@ -28,11 +29,10 @@ public final class CudaOutOfMemoryException extends RuntimeException {
       List<String> largest,
       Throwable cause) {
     super(
-        ("%s has no %s for %s: %s are free; the %d tensors of this process hold %s. Make the request"
-                + " smaller, or close what is not needed.%s")
+        ("%s has no %s for %s: %s are free; the %d tensors of this process hold %s.%s")
             .formatted(
                 device,
-                bytes(askedBytes),
+                askedBytes == 0 ? "room" : bytes(askedBytes),
                 tensor,
                 bytes(now.freeBytes()),
                 now.tensors(),
@@ -43,7 +43,7 @@ public final class CudaOutOfMemoryException extends RuntimeException {
     this.freeBytes = now.freeBytes();
   }
 
-  /** Bytes that were asked for. */
+  /** Bytes that were asked for; 0 where that is not known: for the working memory of a kernel. */
   public long askedBytes() {
     return askedBytes;
   }

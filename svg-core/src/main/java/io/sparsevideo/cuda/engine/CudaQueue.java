@@ -1,6 +1,7 @@
 package io.sparsevideo.cuda.engine;
 
 import io.sparsevideo.cuda.CudaEvent;
+import io.sparsevideo.cuda.CudaException;
 import io.sparsevideo.cuda.CudaStream;
 import io.sparsevideo.kernels.SvgKernels;
 import java.lang.foreign.MemorySegment;
@@ -8,6 +9,8 @@ import java.util.function.Function;
 
 /** What a tree of managers works on: a stream of a device, the kernels on it, and its staging. */
 final class CudaQueue implements AutoCloseable {
+
+  private static final String PINNED = "pinned memory of the host";
 
   private final DeviceHeap heap;
   private final CudaStream stream;
@@ -19,7 +22,7 @@ final class CudaQueue implements AutoCloseable {
     this.heap = heap;
     stream = heap.context().newStream();
     try {
-      this.kernels = kernels.apply(stream);
+      this.kernels = kernels.apply(stream).recoveringBy(heap);
     } catch (RuntimeException | Error e) {
       stream.close();
       throw e;
@@ -45,12 +48,20 @@ final class CudaQueue implements AutoCloseable {
 
   /** Returns when the source has been read; the target is ready for later work on this queue. */
   void copyToDevice(MemorySegment target, MemorySegment source) {
-    staging.toDevice(target, source);
+    try {
+      staging.toDevice(target, source);
+    } catch (CudaException e) {
+      throw heap.translated(PINNED, e);
+    }
   }
 
   /** Waits for the copy, and so for all work before it. */
   void copyToHost(MemorySegment target, MemorySegment source) {
-    staging.toHost(target, source);
+    try {
+      staging.toHost(target, source);
+    } catch (CudaException e) {
+      throw heap.translated(PINNED, e);
+    }
   }
 
   /** Later work on this queue starts after what is on the other one now. */

@@ -7,6 +7,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import io.sparsevideo.cuda.CudaException;
 import io.sparsevideo.cuda.blas.CublasLt;
 import io.sparsevideo.cuda.blas.CublasMatmul;
 import io.sparsevideo.kernels.Activation;
@@ -23,6 +24,7 @@ import io.sparsevideo.tensor.HeadViews;
 import io.sparsevideo.tensor.TensorOps;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
@@ -45,6 +47,8 @@ public final class CudaTensorOps implements TensorOps {
   /** The greatest head dimension of the attention kernels. */
   static final int FUSED_HEAD_DIM = 128;
 
+  private static final int HEAD_DIM_STEP = 16;
+
   /** Memory for scores, where attention is not one kernel. */
   public static final long SCORE_BYTES = 128L << 20;
 
@@ -55,6 +59,7 @@ public final class CudaTensorOps implements TensorOps {
   private final CublasMatmul products;
   private final DataType computeType;
   private final long hiddenBytes;
+  private String name;
 
   private CudaTensorOps(
       CudaNDManager manager, CublasMatmul products, DataType computeType, long hiddenBytes) {
@@ -62,6 +67,7 @@ public final class CudaTensorOps implements TensorOps {
     this.products = products;
     this.computeType = computeType;
     this.hiddenBytes = hiddenBytes;
+    name = manager.queue().heap().toString();
   }
 
   /**
@@ -77,6 +83,13 @@ public final class CudaTensorOps implements TensorOps {
     return open((CudaEngine) Engine.getEngine(CudaEngine.NAME), device, CublasLt.load());
   }
 
+  /** As {@link #open(Device)}, with what {@link #device()} says. */
+  public static CudaTensorOps open(Device device, String name) {
+    CudaTensorOps ops = open(device);
+    ops.name = name;
+    return ops;
+  }
+
   static CudaTensorOps open(CudaEngine engine, Device device, CublasLt library) {
     return open(engine, device, library, DataType.BFLOAT16, HIDDEN_BYTES);
   }
@@ -87,8 +100,15 @@ public final class CudaTensorOps implements TensorOps {
     try {
       CublasMatmul products = CublasMatmul.on(library, manager.stream());
       return new CudaTensorOps(manager, products, computeType, hiddenBytes);
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
+      RuntimeException cause =
+          e instanceof CudaException cuda
+              ? manager.queue().heap().translated("the working memory of cuBLASLt", cuda)
+              : null;
       manager.close();
+      if (cause != null) {
+        throw cause;
+      }
       throw e;
     }
   }
@@ -100,7 +120,7 @@ public final class CudaTensorOps implements TensorOps {
 
   @Override
   public String device() {
-    return manager.queue().heap().toString();
+    return name;
   }
 
   /** What is free on the device, and what lies idle in its pool. */
@@ -108,6 +128,13 @@ public final class CudaTensorOps implements TensorOps {
   public OptionalLong freeMemory() {
     MemoryStatistics now = manager.statistics();
     return OptionalLong.of(now.freeBytes() + now.reservedBytes() - now.usedBytes());
+  }
+
+  @Override
+  public Optional<String> unsupportedHeadDim(int channels) {
+    return channels % HEAD_DIM_STEP == 0 && channels <= FUSED_HEAD_DIM
+        ? Optional.empty()
+        : Optional.of("multiples of %d up to %d".formatted(HEAD_DIM_STEP, FUSED_HEAD_DIM));
   }
 
   @Override

@@ -6,6 +6,8 @@ import io.sparsevideo.cuda.CudaContext;
 import io.sparsevideo.cuda.CudaException;
 import io.sparsevideo.cuda.CudaMemoryPool;
 import io.sparsevideo.cuda.DeviceMemory;
+import io.sparsevideo.kernels.KernelException;
+import io.sparsevideo.kernels.SvgKernels;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
@@ -17,7 +19,7 @@ import java.util.concurrent.atomic.AtomicLong;
  * the kernels' working memory does too, so that either can use what the other gave back. The pool
  * keeps all of it until memory runs out.
  */
-final class DeviceHeap {
+final class DeviceHeap implements SvgKernels.MemoryRecovery {
 
   /** Tensors that an out-of-memory message names. */
   private static final int NAMED = 5;
@@ -62,8 +64,7 @@ final class DeviceHeap {
       requireOutOfMemory(e);
     }
     try {
-      context.synchronize(); // what streams still are to free is free then
-      giveBack();
+      makeRoom();
       return queue.stream().allocate(atLeastOne);
     } catch (CudaException e) {
       requireOutOfMemory(e);
@@ -84,6 +85,27 @@ final class DeviceHeap {
         .limit(NAMED)
         .map(Storage::toString)
         .toList();
+  }
+
+  @Override
+  public void makeRoom() {
+    context.synchronize(); // what streams still are to free is free then
+    giveBack();
+  }
+
+  @Override
+  public CudaOutOfMemoryException outOfMemory(String use, KernelException cause) {
+    return exhausted(use, cause);
+  }
+
+  /** What to throw for a failure of the driver: where memory ran out, with what holds it. */
+  RuntimeException translated(String use, CudaException e) {
+    return e.isOutOfMemory() ? exhausted(use, e) : e;
+  }
+
+  private CudaOutOfMemoryException exhausted(String use, RuntimeException cause) {
+    return new CudaOutOfMemoryException(
+        context.device().toString(), use, 0, statistics(), largest(), cause);
   }
 
   /** Gives back to the system what the pool keeps and nothing uses. */

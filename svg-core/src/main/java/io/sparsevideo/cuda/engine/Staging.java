@@ -29,6 +29,7 @@ final class Staging implements AutoCloseable {
   private final CudaStream stream;
   private final Piece[] pieces = new Piece[2];
   private int turn;
+  private boolean closed;
 
   Staging(CudaStream stream) {
     this.stream = stream;
@@ -67,6 +68,9 @@ final class Staging implements AutoCloseable {
 
   /** The other piece, once its copies are done. */
   private Piece next() {
+    if (closed) {
+      throw new IllegalStateException("a copy after the stream's manager was closed");
+    }
     turn = 1 - turn;
     if (pieces[turn] == null) {
       pieces[turn] = new Piece(stream.context());
@@ -149,6 +153,7 @@ final class Staging implements AutoCloseable {
   /** Frees the pinned memory; the stream must have passed all copies. */
   @Override
   public synchronized void close() {
+    closed = true;
     try (Piece first = pieces[0];
         Piece second = pieces[1]) {
       pieces[0] = null;

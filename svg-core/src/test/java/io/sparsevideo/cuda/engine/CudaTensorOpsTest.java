@@ -551,4 +551,14 @@ class CudaTensorOpsTest {
           () -> ops.upload(cpu.manager(), data, F32, new Shape(3), F32));
     }
   }
+
+  @Test
+  void saysWhichHeadsAttentionTakes() {
+    for (int channels : new int[] {16, 64, 80, 128}) {
+      assertTrue(ops.unsupportedHeadDim(channels).isEmpty());
+    }
+    for (int channels : new int[] {24, 144, 256}) {
+      assertEquals("multiples of 16 up to 128", ops.unsupportedHeadDim(channels).orElseThrow());
+    }
+  }
 }

@@ -64,9 +64,11 @@ class DeviceHeapTest {
 
   @Test
   void aClosedTreeGivesItsMemoryBackToTheSystem() {
+    long free = manager.statistics().freeBytes();
     manager.create(new Shape(5 * MB), DataType.INT8);
     manager.close();
     assertEquals(0, manager.statistics().reservedBytes() - manager.statistics().usedBytes());
+    assertEquals(free, manager.statistics().freeBytes());
   }
 
   @Test

@@ -1,5 +1,7 @@
 package io.sparsevideo.cuda.engine;
 
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.cuda.CudaDevice;
 import io.sparsevideo.cuda.CudaDriver;
 import java.lang.foreign.Arena;
@@ -10,6 +12,7 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.util.List;
 import java.util.function.Supplier;
+import org.junit.jupiter.api.Assertions;
 
 /** The devices of {@link TestEngine#FAKE}, and what its driver can be asked and told. */
 public final class FakeGpus {
@@ -17,6 +20,15 @@ public final class FakeGpus {
 
   public static Supplier<List<CudaDevice>> devices() {
     return () -> CudaDriver.load(TestEngine.fakeDriver()).devices();
+  }
+
+  /** What an allocation that is too large throws. */
+  public static CudaOutOfMemoryException outOfMemory() {
+    try (CudaNDManager manager = TestEngine.FAKE.open().newBaseManager()) {
+      return Assertions.assertThrows(
+          CudaOutOfMemoryException.class,
+          () -> manager.create(new Shape(1L << 40), DataType.UINT8));
+    }
   }
 
   /** How often the host has waited for a device. */

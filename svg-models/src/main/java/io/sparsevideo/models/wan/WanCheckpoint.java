@@ -233,7 +233,7 @@ public final class WanCheckpoint implements AutoCloseable {
       T loaded = model.apply(source);
       source.finish();
       return new Loaded<>(loaded, manager);
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) { // of a file that is cut short, for example
       manager.close();
       throw e;
     }

@@ -15,6 +15,7 @@ import io.sparsevideo.VideoRequest;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.attention.AttentionSession;
 import io.sparsevideo.attention.AttentionSettings;
+import io.sparsevideo.attention.LayerDensity;
 import io.sparsevideo.attention.ModelFamily;
 import io.sparsevideo.attention.TokenLayout;
 import io.sparsevideo.models.GenerationProgress;
@@ -29,6 +30,7 @@ import io.sparsevideo.text.PromptCleaner;
 import io.sparsevideo.text.PromptTokens;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.concurrent.locks.ReentrantLock;
 
@@ -66,11 +68,14 @@ public final class WanPipeline implements VideoPipeline {
       GenerationSettings settings = WanRequests.settings(checkpoint, mode, request);
       GenerationProgress progress =
           new GenerationProgress(request.listener(), request.cancellation());
+      WanRequests.requireHeadDim(checkpoint, ops);
+      float[] noise = initialLatents(settings, request);
+      Optional<String> warning = makeRoom(settings);
       progress.started(ops.device());
-      makeRoom(settings, progress);
+      warning.ifPresent(progress::warning);
       try (NDManager scope = ops.manager().newSubManager()) {
-        NDArray noise = initialLatents(scope, settings, request);
-        return generate(scope, settings, noise, progress);
+        Shape shape = WanRequests.latentShape(checkpoint, settings);
+        return generate(scope, settings, scope.create(noise, shape), progress);
       }
     } finally {
       lock.unlock();
@@ -81,19 +86,27 @@ public final class WanPipeline implements VideoPipeline {
    * Compares what a request needs with what the device has, before anything is loaded for it. The
    * transformer and the VAE are freed where the text encoder would not fit beside them.
    *
-   * @throws InvalidRequestException when it cannot fit
+   * @return what to warn of, if anything
+   * @throws InvalidRequestException when it cannot fit; weights that are loaded stay
    */
-  private void makeRoom(GenerationSettings settings, GenerationProgress progress) {
+  private Optional<String> makeRoom(GenerationSettings settings) {
     OptionalLong free = ops.freeMemory();
     if (free.isEmpty()) {
-      return;
+      return Optional.empty();
     }
     WanMemory need = WanMemory.of(checkpoint, settings, mode, ops.computeType());
-    long available = free.getAsLong() + (transformer == null ? 0 : need.modelWeights());
-    if (transformer != null && need.besideModels() > available) {
+    long available = free.getAsLong();
+    if (transformer != null) {
+      available += checkpoint.weightBytes(WanCheckpoint.TRANSFORMER, ops.computeType());
+    }
+    if (vae != null) {
+      available += checkpoint.weightBytes(WanCheckpoint.VAE, ops.computeType());
+    }
+    Optional<String> warning = need.check(available, ops.device());
+    if (need.besideModels() > available) {
       release();
     }
-    need.check(available, ops.device()).ifPresent(progress::warning);
+    return warning;
   }
 
   private Video generate(
@@ -119,25 +132,28 @@ public final class WanPipeline implements VideoPipeline {
     WanVae decoder = vae(progress);
     progress.done(2);
 
-    // 3. Denoising
+    // 3. Denoising; what sparse attention keeps from step to step is freed with its session
     progress.start(Stage.DENOISING, settings.steps());
+    NDArray latents;
+    List<LayerDensity> densities;
     try (AttentionSession attention = attention(model, settings, noise.getShape())) {
-      NDArray latents = denoise(noise, conditional, unconditional, settings, attention, progress);
-
-      // 4. Decoding
-      progress.start(Stage.DECODING, (int) latents.getShape().get(1));
-      List<byte[]> frames = decode(decoder, latents, progress);
-      return new Video(
-          settings.width(),
-          settings.height(),
-          settings.fps(),
-          frames,
-          report(settings, attention, progress));
+      latents = denoise(noise, conditional, unconditional, settings, attention, progress);
+      densities = attention.densities();
     }
+
+    // 4. Decoding
+    progress.start(Stage.DECODING, (int) latents.getShape().get(1));
+    List<byte[]> frames = decode(decoder, latents, progress);
+    return new Video(
+        settings.width(),
+        settings.height(),
+        settings.fps(),
+        frames,
+        report(settings, densities, progress));
   }
 
-  private NDArray initialLatents(
-      NDManager scope, GenerationSettings settings, VideoRequest request) {
+  /** Values of the noise to start from. */
+  private float[] initialLatents(GenerationSettings settings, VideoRequest request) {
     Shape shape = WanRequests.latentShape(checkpoint, settings);
     int size = Math.toIntExact(shape.size());
     float[] values =
@@ -146,7 +162,7 @@ public final class WanPipeline implements VideoPipeline {
       throw new InvalidRequestException(
           "initial latents must hold " + size + " values, " + shape + ", got " + values.length);
     }
-    return scope.create(values, shape);
+    return values;
   }
 
   /**
@@ -293,7 +309,7 @@ public final class WanPipeline implements VideoPipeline {
   }
 
   private GenerationReport report(
-      GenerationSettings settings, AttentionSession attention, GenerationProgress progress) {
+      GenerationSettings settings, List<LayerDensity> densities, GenerationProgress progress) {
     return new GenerationReport(
         checkpoint.name(),
         ops.device(),
@@ -305,7 +321,7 @@ public final class WanPipeline implements VideoPipeline {
         settings.guidance(),
         settings.flowShift(),
         settings.seed(),
-        attention.densities(),
+        densities,
         progress.finish());
   }
 

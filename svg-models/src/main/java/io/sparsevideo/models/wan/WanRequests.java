@@ -8,6 +8,7 @@ import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.attention.ModelFamily;
 import io.sparsevideo.models.GenerationDefaults;
 import io.sparsevideo.models.GenerationSettings;
+import io.sparsevideo.tensor.TensorOps;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -49,6 +50,12 @@ final class WanRequests {
               + " and "
               + (below + perLatent));
     }
+    long latentFrames = latentShape(checkpoint, settings).get(1);
+    if (latentFrames % patches.patchFrames() != 0) {
+      throw new InvalidRequestException(
+          "%d frames are %d latent frames, which do not divide into this checkpoint's patches of %d"
+              .formatted(settings.frames(), latentFrames, patches.patchFrames()));
+    }
     int longest =
         Math.max(
             settings.height() / patches.patchHeight(), settings.width() / patches.patchWidth());
@@ -67,6 +74,18 @@ final class WanRequests {
     }
     requireAddressable(checkpoint, settings);
     return settings;
+  }
+
+  /** Refuses a transformer whose heads the backend's attention does not take. */
+  static void requireHeadDim(WanCheckpoint checkpoint, TensorOps ops) {
+    int headDim = checkpoint.transformerConfig().headDim();
+    ops.unsupportedHeadDim(headDim)
+        .ifPresent(
+            taken -> {
+              throw new InvalidRequestException(
+                  "this checkpoint's heads have %d channels, attention on %s takes %s"
+                      .formatted(headDim, ops.device(), taken));
+            });
   }
 
   /** Latents, rotary angles and decoded frames pass through Java arrays on their way. */

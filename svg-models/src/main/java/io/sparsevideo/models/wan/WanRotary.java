@@ -54,7 +54,7 @@ record WanRotary(PatchGrid grid, boolean rounded, NDArray cos, NDArray sin)
     NDArray cosines = manager.create(cos, shape);
     try {
       return new WanRotary(grid, rounded, cosines, manager.create(sin, shape));
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       cosines.close();
       throw e;
     }

@@ -3,6 +3,7 @@ package io.sparsevideo.models.wan;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -164,6 +165,29 @@ class WanPipelineOnCudaTest {
       assertEquals(before, FakeGpus.allocations());
     }
     assertEquals(empty.liveBytes(), statistics().liveBytes());
+  }
+
+  @Test
+  void aRefusedRequestLeavesWhatIsLoaded() {
+    List<String> started = new ArrayList<>();
+    ProgressListener listener =
+        new ProgressListener() {
+          @Override
+          public void started(String device) {
+            started.add(device);
+          }
+        };
+    VideoRequest large =
+        small().optHeight(256).optWidth(256).optFrames(81).optListener(listener).build();
+    GenerationProgress none = new GenerationProgress(ProgressListener.NONE, new Cancellation());
+    try (WanPipeline pipeline = new WanPipeline(checkpoint, ops, mode(AttentionMode.Kind.DENSE))) {
+      WanTransformer loaded = pipeline.transformer(none);
+      try (NDArray others = fillUpTo(100_000)) {
+        assertThrows(InvalidRequestException.class, () -> pipeline.generate(large));
+      }
+      assertSame(loaded, pipeline.transformer(none));
+      assertEquals(List.of(), started);
+    }
   }
 
   /** The text encoder fits, but not beside the transformer: that is loaded anew. */
