@@ -37,8 +37,8 @@ public record Convolution(
     int padRight) {
 
   /**
-   * @throws IllegalArgumentException when a size is too small, or the padded clip is smaller than
-   *     the kernel
+   * @throws IllegalArgumentException when a size is too small, the padded clip is smaller than the
+   *     kernel, or the result has 2³¹ or more frames, lines or columns
    */
   public Convolution {
     atLeast("frames", frames, 1);
@@ -57,26 +57,26 @@ public record Convolution(
     atLeast("padBottom", padBottom, 0);
     atLeast("padLeft", padLeft, 0);
     atLeast("padRight", padRight, 0);
-    fits("frames", (long) earlierFrames + frames, kernelFrames);
-    fits("height", (long) height * repeat + padTop + padBottom, kernelHeight);
-    fits("width", (long) width * repeat + padLeft + padRight, kernelWidth);
+    fits("frames", (long) earlierFrames + frames, kernelFrames, frameStride);
+    fits("height", (long) height * repeat + padTop + padBottom, kernelHeight, stride);
+    fits("width", (long) width * repeat + padLeft + padRight, kernelWidth, stride);
   }
 
   /** The number of frames of the result. */
   public int outFrames() {
-    return steps((long) earlierFrames + frames, kernelFrames, frameStride);
+    return (int) steps((long) earlierFrames + frames, kernelFrames, frameStride);
   }
 
   public int outHeight() {
-    return steps((long) height * repeat + padTop + padBottom, kernelHeight, stride);
+    return (int) steps((long) height * repeat + padTop + padBottom, kernelHeight, stride);
   }
 
   public int outWidth() {
-    return steps((long) width * repeat + padLeft + padRight, kernelWidth, stride);
+    return (int) steps((long) width * repeat + padLeft + padRight, kernelWidth, stride);
   }
 
-  private static int steps(long size, int kernel, int stride) {
-    return Math.toIntExact((size - kernel) / stride + 1);
+  private static long steps(long size, int kernel, int stride) {
+    return (size - kernel) / stride + 1;
   }
 
   private static void atLeast(String name, int value, int least) {
@@ -85,11 +85,16 @@ public record Convolution(
     }
   }
 
-  private static void fits(String name, long padded, int kernel) {
+  private static void fits(String name, long padded, int kernel, int stride) {
     if (padded < kernel) {
       throw new IllegalArgumentException(
           "the kernel spans %d in %s, the clip with its padding has %d"
               .formatted(kernel, name, padded));
+    }
+    if (steps(padded, kernel, stride) > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "the result's %s must be at most %d, is %d"
+              .formatted(name, Integer.MAX_VALUE, steps(padded, kernel, stride)));
     }
   }
 }

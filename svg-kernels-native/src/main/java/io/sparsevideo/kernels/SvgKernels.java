@@ -1213,8 +1213,9 @@ public final class SvgKernels {
 
   /**
    * Convolution of a clip with its channels last, in three dimensions or of every frame, plus what
-   * is given of bias and residual. Sums are in 32 bits and rounded once; weights that meet the same
-   * of repeated pixels may be added and rounded before.
+   * is given of bias and residual. Sums are in 32 bits and rounded once, what is too large for fp16
+   * to its largest number; weights that meet the same of repeated pixels may be added and rounded
+   * so before.
    *
    * @param sizes of everything
    * @param type of all arrays

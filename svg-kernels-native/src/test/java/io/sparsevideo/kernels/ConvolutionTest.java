@@ -145,6 +145,10 @@ class ConvolutionTest {
         () -> cube(1, 1, 4));
     assertRefused(
         IllegalArgumentException.class, "height must be at least 1, is 0", () -> cube(2, 1, 0));
+    assertRefused(
+        IllegalArgumentException.class,
+        "the result's height must be at most 2147483647, is 4294967296",
+        () -> new Convolution(1, 0, 1 << 30, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0, 0, 0, 0));
   }
 
   private void run(

@@ -19,7 +19,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * The CUDA library's attention, softmax, norms, rotary embedding and activations against double
@@ -387,23 +386,24 @@ class CudaKernelsTest {
     assertClose(Reference.convolution(sizes, earlier, x, weight, bias, residual), out);
   }
 
-  /** With as many channels as each path has tiles for. */
+  /** With channels and outputs for each path and each of its tiles. */
   @ParameterizedTest
-  @ValueSource(ints = {1, 8})
-  void convolutionKeepsFloat16FiniteButNotNan(int channels) {
-    Convolution sizes = new Convolution(1, 0, 1, 4, channels, 8, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0);
+  @CsvSource({"1, 8", "8, 8", "8, 9", "8, 96", "8, 192", "64, 192"})
+  void convolutionKeepsFloat16FiniteButNotNan(int channels, int outputs) {
+    Convolution sizes =
+        new Convolution(1, 0, 1, 4, channels, outputs, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0);
     Heads x = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, 1, 4, channels);
-    Heads weight = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, 8, 1, channels);
+    Heads weight = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, outputs, 1, channels);
     float[] values = {40_000, -40_000, 3, Float.NaN};
     for (int channel = 0; channel < channels; channel++) {
       for (int i = 0; i < values.length; i++) {
         Tensors.set(x, 0, i, channel, channel == 0 ? values[i] : 0);
       }
-      for (int o = 0; o < 8; o++) {
+      for (int o = 0; o < outputs; o++) {
         Tensors.set(weight, o, 0, channel, 2);
       }
     }
-    Heads out = output(KernelType.F16, 1, 4, 8);
+    Heads out = output(KernelType.F16, 1, 4, outputs);
     kernels.convolution(
         sizes,
         KernelType.F16,
@@ -416,7 +416,42 @@ class CudaKernelsTest {
     double[][][] found = Tensors.values(device.download(arena, out));
     double[] expected = {65_504, -65_504, 6, Double.NaN};
     for (int i = 0; i < expected.length; i++) {
-      assertEquals(expected[i], found[0][i][7]);
+      for (double value : found[0][i]) {
+        assertEquals(expected[i], value);
+      }
+    }
+  }
+
+  /** Weights that are added for repeated pixels: what saturates does not spoil pixels of zeros. */
+  @Test
+  void convolutionOfRepeatedPixelsKeepsFloat16Finite() {
+    Convolution sizes = new Convolution(1, 0, 4, 4, 8, 8, 1, 3, 3, 1, 1, 2, 1, 1, 1, 1);
+    Heads x = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, 1, 16, 8);
+    Heads weight = Tensors.allocate(arena, KernelType.F16, Layout.HEAD_MAJOR, 8, 9, 8);
+    for (int channel = 0; channel < 8; channel++) {
+      for (int pixel = 0; pixel < 16; pixel++) {
+        Tensors.set(x, 0, pixel, channel, pixel == 0 ? 1 : 0);
+      }
+      for (int o = 0; o < 8; o++) {
+        for (int tap = 0; tap < 9; tap++) {
+          Tensors.set(weight, o, tap, channel, 40_000);
+        }
+      }
+    }
+    Heads out = output(KernelType.F16, 1, 64, 8);
+    kernels.convolution(
+        sizes,
+        KernelType.F16,
+        null,
+        device.upload(x.data()),
+        device.upload(weight.data()),
+        null,
+        null,
+        out.data());
+    double[][][] found = Tensors.values(device.download(arena, out));
+    for (int o = 0; o < 8; o++) {
+      assertEquals(65_504, found[0][0][o]);
+      assertEquals(0, found[0][63][o]);
     }
   }
 

@@ -10,7 +10,9 @@ import io.sparsevideo.kernels.ffi.svg_attention_blocks_params;
 import io.sparsevideo.kernels.ffi.svg_attention_dense_params;
 import io.sparsevideo.kernels.ffi.svg_block_density_params;
 import io.sparsevideo.kernels.ffi.svg_block_map_params;
+import io.sparsevideo.kernels.ffi.svg_channel_norm_params;
 import io.sparsevideo.kernels.ffi.svg_color_bytes_params;
+import io.sparsevideo.kernels.ffi.svg_convolution_params;
 import io.sparsevideo.kernels.ffi.svg_gated_residual_params;
 import io.sparsevideo.kernels.ffi.svg_gather_rows_params;
 import io.sparsevideo.kernels.ffi.svg_heads;
@@ -296,6 +298,20 @@ class KernelBindingsTest {
           svg_rms_norm_params.weight_dtype(p, 3);
         });
 
+    Kernel channels = channelNorm();
+    channels.accepts(p -> {});
+    channels.refuses("dtype is 3", p -> svg_channel_norm_params.dtype(p, 3));
+    channels.refuses("heads is 0", p -> svg_channel_norm_params.heads(p, 0));
+    channels.refuses("rows is 0", p -> svg_channel_norm_params.rows(p, 0));
+    channels.refuses(
+        "width is 16385, expected 1 to 16384", p -> svg_channel_norm_params.width(p, 16385));
+    channels.refuses("weight_dtype is 3", p -> svg_channel_norm_params.weight_dtype(p, 3));
+    channels.refuses("weight.data is", p -> svg_channel_norm_params.weight(p, memory.asSlice(2)));
+    channels.refuses(
+        "x.data is null", p -> svg_heads.data(svg_channel_norm_params.x(p), MemorySegment.NULL));
+    channels.refuses(
+        "out at [", p -> svg_heads.data(svg_channel_norm_params.out(p), memory.asSlice(DIM * 4)));
+
     Kernel layer = layerNorm();
     layer.accepts(p -> {});
     layer.refuses("modulation_dtype is -1", p -> svg_layer_norm_params.modulation_dtype(p, -1));
@@ -311,6 +327,48 @@ class KernelBindingsTest {
     gated.refuses("gate_dtype is 3", p -> svg_gated_residual_params.gate_dtype(p, 3));
     gated.refuses(
         "y.data is null", p -> svg_heads.data(svg_gated_residual_params.y(p), MemorySegment.NULL));
+  }
+
+  @Test
+  void convolutionRefusesBadParams() {
+    Kernel convolution = convolution();
+    convolution.accepts(p -> {});
+    convolution.refuses("dtype is 3", p -> svg_convolution_params.dtype(p, 3));
+    convolution.refuses("frames is 0", p -> svg_convolution_params.frames(p, 0));
+    convolution.refuses("earlier_frames is -1", p -> svg_convolution_params.earlier_frames(p, -1));
+    convolution.refuses("channels is 0", p -> svg_convolution_params.channels(p, 0));
+    convolution.refuses("out_channels is 0", p -> svg_convolution_params.out_channels(p, 0));
+    convolution.refuses(
+        "frames with earlier_frames is 3, expected at least the kernel's 4",
+        p -> svg_convolution_params.kernel_frames(p, 4));
+    convolution.refuses(
+        "width with padding is 4, expected at least the kernel's 5",
+        p -> svg_convolution_params.kernel_width(p, 5));
+    convolution.refuses("frame_stride is 0", p -> svg_convolution_params.frame_stride(p, 0));
+    convolution.refuses("stride is 0", p -> svg_convolution_params.stride(p, 0));
+    convolution.refuses("repeat is 0", p -> svg_convolution_params.repeat(p, 0));
+    convolution.refuses("repeat is 1073741824", p -> svg_convolution_params.repeat(p, 1 << 30));
+    convolution.refuses("pad_top is -1", p -> svg_convolution_params.pad_top(p, -1));
+    convolution.refuses(
+        "pad_right is 65536, expected 0 to 65535", p -> svg_convolution_params.pad_right(p, 65536));
+    convolution.refuses(
+        "the pixels of the clip are at least 3221225478",
+        p -> svg_convolution_params.frames(p, 1 << 29));
+    convolution.refuses(
+        "the pixels of out are at least",
+        p -> {
+          svg_convolution_params.pad_top(p, 65535);
+          svg_convolution_params.pad_left(p, 65535);
+        });
+    convolution.refuses(
+        "the terms of a sum are at least", p -> svg_convolution_params.channels(p, 1 << 29));
+    convolution.refuses(
+        "earlier.data is null", p -> svg_convolution_params.earlier(p, MemorySegment.NULL));
+    convolution.refuses("x.data is null", p -> svg_convolution_params.x(p, MemorySegment.NULL));
+    convolution.refuses("weight.data is", p -> svg_convolution_params.weight(p, memory.asSlice(2)));
+    convolution.refuses("overlaps", p -> svg_convolution_params.out(p, memory));
+    convolution.refuses(
+        "overlaps", p -> svg_convolution_params.residual(p, svg_convolution_params.out(p)));
   }
 
   @Test
@@ -633,6 +691,53 @@ class KernelBindingsTest {
           svg_rms_norm_params.weight(p, memory);
           tensor(svg_rms_norm_params.x(p), memory);
           tensor(svg_rms_norm_params.out(p), output());
+          return p;
+        });
+  }
+
+  private Kernel channelNorm() {
+    return new Kernel(
+        Function.CHANNEL_NORM,
+        () -> {
+          MemorySegment p = svg_channel_norm_params.allocate(arena);
+          svg_channel_norm_params.struct_size(p, (int) p.byteSize());
+          svg_channel_norm_params.heads(p, HEADS);
+          svg_channel_norm_params.rows(p, ROWS);
+          svg_channel_norm_params.width(p, DIM);
+          svg_channel_norm_params.weight(p, memory);
+          tensor(svg_channel_norm_params.x(p), memory);
+          tensor(svg_channel_norm_params.out(p), output());
+          return p;
+        });
+  }
+
+  /** 2 × 2 × 2 taps of 3 frames of 3 × 2 pixels in a border of 1. */
+  private Kernel convolution() {
+    return new Kernel(
+        Function.CONVOLUTION,
+        () -> {
+          MemorySegment p = svg_convolution_params.allocate(arena);
+          svg_convolution_params.struct_size(p, (int) p.byteSize());
+          svg_convolution_params.frames(p, 2);
+          svg_convolution_params.earlier_frames(p, 1);
+          svg_convolution_params.height(p, 3);
+          svg_convolution_params.width(p, 2);
+          svg_convolution_params.channels(p, 2);
+          svg_convolution_params.out_channels(p, 2);
+          svg_convolution_params.kernel_frames(p, 2);
+          svg_convolution_params.kernel_height(p, 2);
+          svg_convolution_params.kernel_width(p, 2);
+          svg_convolution_params.frame_stride(p, 1);
+          svg_convolution_params.stride(p, 1);
+          svg_convolution_params.repeat(p, 1);
+          svg_convolution_params.pad_top(p, 1);
+          svg_convolution_params.pad_bottom(p, 1);
+          svg_convolution_params.pad_left(p, 1);
+          svg_convolution_params.pad_right(p, 1);
+          svg_convolution_params.earlier(p, memory);
+          svg_convolution_params.x(p, memory);
+          svg_convolution_params.weight(p, memory);
+          svg_convolution_params.out(p, output());
           return p;
         });
   }
