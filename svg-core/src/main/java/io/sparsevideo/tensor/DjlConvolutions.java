@@ -14,8 +14,8 @@ import ai.djl.ndarray.types.Shape;
  * too.
  *
  * <p>For one clip of few channels PyTorch's 3-D convolution leaves its fast library aside and takes
- * up to ten times as long as its 2-D one. A clip is therefore convolved once for each frame of the
- * kernel, all frames together, and the results are added.
+ * up to ten times as long as its 2-D one. A clip is therefore convolved as images, in which the
+ * channels of all frames that a kernel covers lie side by side.
  */
 final class DjlConvolutions {
   private static final Shape UNIT = new Shape(1, 1);

@@ -86,6 +86,14 @@ public final class CudaNDManager extends BaseNDManager {
     return queue.heap().statistics();
   }
 
+  /**
+   * Starts {@link MemoryStatistics#peakBytes} anew, at what is live now, so that it is that of some
+   * work. Nothing may be allocated meanwhile, by any tree.
+   */
+  public void restartPeak() {
+    queue.heap().restartPeak();
+  }
+
   CudaQueue queue() {
     return queue;
   }

@@ -127,6 +127,11 @@ final class DeviceHeap implements SvgKernels.MemoryRecovery {
     arrays.decrementAndGet();
   }
 
+  /** From here on the peak is that of what is live now and of what comes. */
+  void restartPeak() {
+    peakBytes.set(liveBytes.get());
+  }
+
   MemoryStatistics statistics() {
     return new MemoryStatistics(
         arrays.get(),

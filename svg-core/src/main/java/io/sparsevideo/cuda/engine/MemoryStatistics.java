@@ -6,7 +6,8 @@ package io.sparsevideo.cuda.engine;
  * @param arrays open arrays, views included
  * @param tensors pieces of memory that open arrays are on
  * @param liveBytes what those pieces hold
- * @param peakBytes the most that {@code liveBytes} has been
+ * @param peakBytes the most that {@code liveBytes} has been since {@link
+ *     CudaNDManager#restartPeak}, or ever
  * @param usedBytes what the device's pool has given out: the live bytes rounded up, and working
  *     memory of the kernels
  * @param reservedBytes what the pool holds of the device

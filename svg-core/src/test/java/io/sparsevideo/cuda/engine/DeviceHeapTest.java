@@ -58,6 +58,8 @@ class DeviceHeapTest {
     manager.stream().synchronize();
     MemoryStatistics after = manager.statistics();
     assertEquals(now.peakBytes(), after.peakBytes());
+    manager.restartPeak();
+    assertEquals(after.liveBytes(), manager.statistics().peakBytes());
     assertTrue(after.reservedBytes() >= 7 * MB, "the pool keeps what is freed");
     assertTrue(after.fragmentation() > 0 && after.fragmentation() <= 1);
   }

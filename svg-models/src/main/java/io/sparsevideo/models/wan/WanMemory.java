@@ -204,9 +204,8 @@ record WanMemory(
         }
       }
       keep(channels);
-      long image = frames * c.outChannels();
-      need(2 * frames * channels + CONTEXT_FRAMES * (long) channels + image);
-      need(frames * channels + 4 * image); // clipped and in float, which is two values of 16 bits
+      // The head; the frames as bytes, beside its result, take less than its input did.
+      need(frames * (2L * channels + c.outChannels()) + CONTEXT_FRAMES * (long) channels);
     }
 
     long values() {

@@ -32,19 +32,20 @@ final class WanVaeAttention implements WanVaeLayer {
         attended.add(attend(normed, t));
       }
     }
-    try (attended) {
-      return NDArrays.stack(attended).addi(x);
+    try (attended;
+        NDArray mixed = NDArrays.stack(attended)) { // (T, Y, X, C)
+      return proj.forward(mixed, x);
     }
   }
 
-  /** Frame t of the normed clip (T, Y, X, C), attended to: (Y, X, C). */
+  /** Frame t of the normed clip (T, Y, X, C), attended to, before the projection: (Y, X, C). */
   private NDArray attend(NDArray clip, long t) {
     try (NDManager scope = clip.getManager().newSubManager()) {
       NDArray frame = clip.get(t); // (Y, X, C)
       frame.attach(scope);
       NDArray rows = qkv.forward(frame.reshape(-1, channels)); // (S, 3C)
       NDArray mixed = ops.attention(part(rows, 0), part(rows, 1), part(rows, 2)); // (S, 1, C)
-      NDArray result = proj.forward(mixed.reshape(frame.getShape()));
+      NDArray result = mixed.reshape(frame.getShape());
       result.attach(clip.getManager());
       return result;
     }

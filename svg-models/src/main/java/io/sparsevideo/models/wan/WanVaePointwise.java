@@ -1,6 +1,7 @@
 package io.sparsevideo.models.wan;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.checkpoint.Parameters;
 import io.sparsevideo.tensor.TensorOps;
 
@@ -31,6 +32,17 @@ final class WanVaePointwise implements WanVaeLayer {
   /** (…, C) to (…, O). */
   NDArray forward(NDArray x) {
     return ops.linear(x, weight, bias);
+  }
+
+  /**
+   * (T, Y, X, C) to (T, Y, X, O), plus a residual of the result's shape. As a convolution, because
+   * that adds before it rounds, and of 16 bits takes the largest number for a sum beyond it.
+   */
+  NDArray forward(NDArray x, NDArray residual) {
+    Shape shape = weight.getShape();
+    try (NDArray kernel = weight.reshape(shape.get(0), 1, 1, 1, shape.get(1))) {
+      return ops.conv3d(x, null, kernel, bias, residual, 1, 0);
+    }
   }
 
   @Override

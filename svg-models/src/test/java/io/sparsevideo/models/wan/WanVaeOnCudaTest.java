@@ -12,10 +12,15 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.checkpoint.CheckpointParameters;
 import io.sparsevideo.checkpoint.ConfigReader;
+import io.sparsevideo.checkpoint.EmbeddingTable;
+import io.sparsevideo.checkpoint.Parameters;
 import io.sparsevideo.checkpoint.SafeTensors;
 import io.sparsevideo.checkpoint.TensorInfo;
 import io.sparsevideo.checkpoint.WeightFiles;
+import io.sparsevideo.cuda.engine.CudaOutOfMemoryException;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
+import io.sparsevideo.cuda.engine.FakeGpus;
+import io.sparsevideo.cuda.engine.MemoryStatistics;
 import io.sparsevideo.cuda.engine.TestEngine;
 import io.sparsevideo.tensor.TensorOps;
 import io.sparsevideo.tensor.TorchRandom;
@@ -51,7 +56,77 @@ class WanVaeOnCudaTest {
     assertLikeCpu(DataType.BFLOAT16, 4e-3, 4);
   }
 
-  /** Each failing call leaves what there was before. */
+  /** The sum of a residual and a projection beyond the largest number of FLOAT16. */
+  @Test
+  void attentionSaturates() {
+    float largest = 65504;
+    try (CudaTensorOps ops = kind.openOps(DataType.BFLOAT16);
+        NDManager scope = ops.manager().newSubManager();
+        WanVaeCache cache = new WanVaeCache(scope)) {
+      WanVaeAttention attention = new WanVaeAttention(constants(ops, scope, 48), ops, 64);
+      NDArray x = scope.full(new Shape(2, 3, 2, 64), largest, ops.preciseType());
+      float[] found = attention.forward(x, cache).toType(DataType.FLOAT32, false).toFloatArray();
+      for (float value : found) {
+        assertEquals(largest, value);
+      }
+    }
+  }
+
+  /** Weights of zero and biases of one value. */
+  private static Parameters constants(CudaTensorOps ops, NDManager manager, float bias) {
+    return new Parameters() {
+      @Override
+      public NDArray get(String name, long... shape) {
+        float value = name.endsWith("bias") ? bias : 0;
+        return manager.full(new Shape(shape), value, ops.preciseType());
+      }
+
+      @Override
+      public NDArray getFloat32(String name, long... shape) {
+        throw new UnsupportedOperationException(name);
+      }
+
+      @Override
+      public EmbeddingTable embedding(String name, long rows, long width) {
+        throw new UnsupportedOperationException(name);
+      }
+    };
+  }
+
+  /** Memory runs out at many places of a decoding and of an encoding. */
+  @Test
+  void anOutOfMemoryLeavesNothing() {
+    assumeTrue(kind == TestEngine.FAKE, "needs a driver that refuses memory when told to");
+    try (CudaTensorOps ops = kind.openOps(DataType.BFLOAT16);
+        NDManager weights = ops.manager().newSubManager();
+        NDManager scope = ops.manager().newSubManager()) {
+      WanVae vae = load(ops, weights);
+      NDArray latents = scope.create(TorchRandom.normal(1, (int) LATENTS.size()), LATENTS);
+      assertFailuresFree(ops, () -> vae.decode(latents, done -> {}, frames -> {}));
+      NDArray video = recorded(ops, scope, "vae.encode_input");
+      assertFailuresFree(ops, () -> vae.encode(video).close());
+    } finally {
+      FakeGpus.refuse(Long.MAX_VALUE, 0);
+    }
+  }
+
+  private static void assertFailuresFree(CudaTensorOps ops, Runnable pass) {
+    MemoryStatistics before = ops.manager().statistics();
+    long first = FakeGpus.allocations();
+    pass.run();
+    long allocations = FakeGpus.allocations() - first;
+    for (long n = 0; n < allocations; n += 1 + allocations / 25) {
+      String place = "at allocation %d of %d".formatted(n, allocations);
+      FakeGpus.refuse(n, 2);
+      assertThrows(CudaOutOfMemoryException.class, pass::run, place);
+      FakeGpus.refuse(Long.MAX_VALUE, 0);
+      MemoryStatistics after = ops.manager().statistics();
+      assertEquals(before.liveBytes(), after.liveBytes(), place);
+      assertEquals(before.arrays(), after.arrays(), place);
+    }
+  }
+
+  /** What a listener throws between two chunks stops the decoding. */
   @Test
   void stoppingFreesItsMemory() {
     try (CudaTensorOps ops = kind.openOps(DataType.BFLOAT16);
