@@ -611,6 +611,7 @@ class FunctionChecker : public Checker {
   }
 
   void channel_norm() {
+    channel_norm_of_nan();
     struct Shape {
       int rows, width;
     };
@@ -657,7 +658,47 @@ class FunctionChecker : public Checker {
     }
   }
 
+  /// A row with a value that is not a number becomes one of such values, the others do not change.
+  void channel_norm_of_nan() {
+    for (int width : {96, 77}) {  // by pieces, by elements
+      const int rows = 5, spoilt = 2;
+      Tensor x(SVG_BF16, 1, rows, width), out(SVG_BF16, 1, rows, width);
+      int calls = 0;
+      x.fill(random_, [&](std::mt19937&) { return calls++ == spoilt * width + 7 ? NAN : 1; });
+      both("svg_channel_norm", [&](Side side) {
+        svg_channel_norm_params p{};
+        p.dtype = SVG_BF16;
+        p.heads = 1;
+        p.rows = rows;
+        p.width = width;
+        p.x = x.at(side);
+        p.out = out.at(side);
+        return p;
+      });
+      const std::vector<uint8_t> device = out.array.download();
+      for (const uint8_t* values : {device.data(), out.array.at<const uint8_t>(Side::kHost)}) {
+        for (int r = 0; r < rows; r++) {
+          for (int i = 0; i < width; i++) {
+            const double value = get(values, SVG_BF16, out.index(0, r, i));
+            expect(r == spoilt ? std::isnan(value) : value == 1,
+                   format("channel_norm with a NaN in row %d of %d: [%d][%d] is %g", spoilt, width, r, i, value));
+          }
+        }
+      }
+    }
+  }
+
   void convolution() {
+    convolutions(false);
+    // Hopper takes mma.sync for few of these, other devices for all.
+    const char* const path = std::getenv("SVG_CUDA_MMA");
+    const std::string before = path == nullptr ? "auto" : path;
+    setenv("SVG_CUDA_MMA", "sync", 1);
+    convolutions(true);
+    setenv("SVG_CUDA_MMA", before.c_str(), 1);
+  }
+
+  void convolutions(bool sync) {
     struct Shape {
       int frames, earlier, height, width, channels, outputs, kernel[3], frame_stride, stride, pad[4], repeat = 1;
     };
@@ -689,6 +730,7 @@ class FunctionChecker : public Checker {
       for (int32_t dtype : {SVG_BF16, SVG_F16, SVG_F32}) {
         for (bool plain : {true, false}) {  // without bias and residual, or with
           if (dtype == SVG_F16 && plain) continue;
+          if (dtype == SVG_F32 && sync) continue;  // by neither
           const auto steps = [](int size, int kernel, int stride) { return (size - kernel) / stride + 1; };
           const int out_pixels = steps(s.frames + s.earlier, s.kernel[0], s.frame_stride) *
                                  steps(s.height * s.repeat + s.pad[0] + s.pad[1], s.kernel[1], s.stride) *
@@ -727,9 +769,9 @@ class FunctionChecker : public Checker {
             p.out = out.array.at(side);
             return p;
           });
-          near(format("convolution %s %d+%dx%dx%d, %d to %d, kernel %dx%dx%d, %d%s", dtype_name(dtype), s.earlier,
+          near(format("convolution %s %d+%dx%dx%d, %d to %d, kernel %dx%dx%d, %d%s%s", dtype_name(dtype), s.earlier,
                       s.frames, s.height, s.width, s.channels, s.outputs, s.kernel[0], s.kernel[1], s.kernel[2],
-                      s.repeat, plain ? "" : ", bias and residual"),
+                      s.repeat, plain ? "" : ", bias and residual", sync ? ", mma.sync" : ""),
                // Weights that were added are rounded, and then both results are: three roundings, each of 1.6e-3 in
                // bf16.
                out, dtype, s.repeat == 2 ? 4 : 1);
@@ -1024,13 +1066,28 @@ class FunctionChecker : public Checker {
                       p.out_channels = 8, p.kernel_frames = p.kernel_height = p.kernel_width = 2;
                       p.frame_stride = p.stride = p.repeat = 1;
                     },
-                    {FIELD(kEnum, dtype),           FIELD(kCount, frames),          FIELD(kCount, height),
-                     FIELD(kCount, width),          FIELD(kCount, channels),        FIELD(kZeroOrMore, earlier_frames),
-                     FIELD(kCount, out_channels),   FIELD(kCount, kernel_frames),   FIELD(kCount, kernel_height),
-                     FIELD(kCount, kernel_width),   FIELD(kCount, frame_stride),    FIELD(kCount, stride),
-                     FIELD(kZeroOrMore, pad_top),   FIELD(kZeroOrMore, pad_bottom), FIELD(kZeroOrMore, pad_left),
-                     FIELD(kZeroOrMore, pad_right), FIELD(kArray, earlier),         FIELD(kArray, x),
-                     FIELD(kArray, weight),         FIELD(kOptional, bias),         FIELD(kOptional, residual),
+                    {FIELD(kEnum, dtype),
+                     FIELD(kCount, frames),
+                     FIELD(kCount, height),
+                     FIELD(kCount, width),
+                     FIELD(kCount, channels),
+                     FIELD(kZeroOrMore, earlier_frames),
+                     FIELD(kCount, out_channels),
+                     FIELD(kCount, kernel_frames),
+                     FIELD(kCount, kernel_height),
+                     FIELD(kCount, kernel_width),
+                     FIELD(kCount, frame_stride),
+                     FIELD(kCount, stride),
+                     FIELD(kCount, repeat),
+                     FIELD(kZeroOrMore, pad_top),
+                     FIELD(kZeroOrMore, pad_bottom),
+                     FIELD(kZeroOrMore, pad_left),
+                     FIELD(kZeroOrMore, pad_right),
+                     FIELD(kArray, earlier),
+                     FIELD(kArray, x),
+                     FIELD(kArray, weight),
+                     FIELD(kOptional, bias),
+                     FIELD(kOptional, residual),
                      FIELD(kArrayOut, out)});
     }
     {

@@ -21,14 +21,16 @@ struct ChannelNorm {
 
 /// What a row is multiplied with.
 __device__ inline float factor(const ChannelNorm& p, float sum_of_squares) {
-  return rsqrtf(fmaxf(sum_of_squares * p.per_width, p.least));
+  const float mean = sum_of_squares * p.per_width;
+  return rsqrtf(mean < p.least ? p.least : mean);  // NaN stays
 }
 
 /// Lanes a row, each Pieces pieces of 16 bytes, of Rows rows.
 template <class T, int Lanes, int Pieces>
 __global__ void __launch_bounds__(kThreads) normalise_pieces(const __grid_constant__ ChannelNorm p) {
   constexpr int V = kVector<T>, kGroups = kThreads / Lanes, Rows = Pieces > 2 ? 1 : 2;
-  const int first = blockIdx.x * (kGroups * Rows) + threadIdx.x / Lanes, lane = threadIdx.x % Lanes;
+  const int64_t first = int64_t(blockIdx.x) * (kGroups * Rows) + threadIdx.x / Lanes;
+  const int lane = threadIdx.x % Lanes;
   const T* const x = static_cast<const T*>(p.x.data) + blockIdx.y * p.x.head_stride;
   T* const out = static_cast<T*>(p.out.data) + blockIdx.y * p.out.head_stride;
   const auto channel = [&](int i) { return (i * Lanes + lane) * V; };

@@ -341,7 +341,7 @@ __global__ void fold(const T* weight, T* folded, int outputs, int frames, int ch
         sum += to_float(weight[output * kernel + ((frame * 3 + dy) * 3 + dx) * channels + channel]);
       }
     }
-    folded[i] = from_float<T>(sum);
+    folded[i] = from_float<T>(within<T>(sum));
   }
 }
 

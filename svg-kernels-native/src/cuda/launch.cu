@@ -1,4 +1,5 @@
 #include <cstring>
+#include <string>
 
 #include "launch.h"
 
@@ -15,6 +16,14 @@ decltype(&cuTensorMapEncodeTiled) tensor_map_encoder() {
     return reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(symbol);
   }();
   return encoder;
+}
+
+/// For a message: "128 by 4680 by 40".
+template <class T>
+std::string listed(const T* values, int count) {
+  std::string text = std::to_string(values[0]);
+  for (int i = 1; i < count; i++) text += " by " + std::to_string(values[i]);
+  return text;
 }
 
 }  // namespace
@@ -52,12 +61,8 @@ CUtensorMap tensor_map(const void* data, int32_t dtype, const cuuint64_t (&sizes
                            box[0] == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
                            CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) {
-    unsupported(
-        "a tensor of %d dimensions at %p, %llu by %llu of the first two, %llu bytes apart, cannot be copied in boxes "
-        "of "
-        "%u by %u (CUresult %d)",
-        Dims, data, (unsigned long long)sizes[0], (unsigned long long)sizes[1], (unsigned long long)strides[0], box[0],
-        box[1], int(result));
+    unsupported("a tensor at %p of %s elements, %s bytes apart, cannot be copied in boxes of %s (CUresult %d)", data,
+                listed(sizes, Dims).c_str(), listed(strides, Dims - 1).c_str(), listed(box, Dims).c_str(), int(result));
   }
   return map;
 }

@@ -649,6 +649,11 @@ public final class CudaTensorOps implements TensorOps {
     Shape shape = own(operation, weight).getShape();
     require(
         shape.dimension() == 4, operation, "x (T, Y, X, C) and weight (O, ky, kx, C)", x, weight);
+    if (padding.length != 4) {
+      throw new IllegalArgumentException(
+          "%s with padding %s; expected {top, bottom, left, right}"
+              .formatted(operation, Arrays.toString(padding)));
+    }
     Shape clip = new Shape(shape.get(0), 1).addAll(shape.slice(1));
     try (NDArray kernels = weight.reshape(clip)) {
       return convolution(operation, x, null, kernels, bias, null, 1, stride, repeat, padding);

@@ -377,6 +377,20 @@ class CudaTensorOpsTest {
   }
 
   @Test
+  void convolutionsRefuseOtherPadding() {
+    NDArray clip = random(F32, 1, 4, 4, 3);
+    NDArray weight = random(F32, 2, 3, 3, 3);
+    int[] padding = {1, 1};
+    IllegalArgumentException e =
+        assertFails(
+            IllegalArgumentException.class, () -> ops.conv2d(clip, weight, null, 1, padding));
+    assertEquals(
+        "conv2d with padding [1, 1]; expected {top, bottom, left, right}", e.getMessage());
+    assertFails(
+        IllegalArgumentException.class, () -> ops.upsampleConv2d(clip, weight, null, padding));
+  }
+
+  @Test
   void channelNorm() {
     for (DataType type : COMPUTED) {
       Supplier<NDArray> clip = () -> random(type, 2, 3, 5, 24);
