@@ -384,8 +384,7 @@ class CudaTensorOpsTest {
     IllegalArgumentException e =
         assertFails(
             IllegalArgumentException.class, () -> ops.conv2d(clip, weight, null, 1, padding));
-    assertEquals(
-        "conv2d with padding [1, 1]; expected {top, bottom, left, right}", e.getMessage());
+    assertEquals("conv2d with padding [1, 1]; expected {top, bottom, left, right}", e.getMessage());
     assertFails(
         IllegalArgumentException.class, () -> ops.upsampleConv2d(clip, weight, null, padding));
   }
