@@ -207,7 +207,8 @@ final class VaeCommand implements Callable<Integer> {
               .toArray()[repeats / 2];
       MemoryStatistics memory = ops.manager().statistics();
       System.out.printf(
-          "%n%s %s: %.1f ms, at most %.2f GB of tensors; with the kernels' memory the pool has grown to %.2f GB%n",
+          "%n%s %s: %.1f ms, at most %.2f GB of tensors;"
+              + " the pool, with the kernels' memory, has grown to %.2f GB%n",
           pass.name().toLowerCase(),
           input.getShape(),
           ms,
@@ -216,8 +217,7 @@ final class VaeCommand implements Callable<Integer> {
       add(pass, "whole", ms, others);
       long start = System.nanoTime();
       Map<Operation, Double> single = times.of(run);
-      double waited =
-          (System.nanoTime() - start) * 1e-6; // more than ms: each operation is waited for
+      double waited = (System.nanoTime() - start) * 1e-6; // longer than ms
       Map<String, Double> parts = new LinkedHashMap<>();
       single.forEach((operation, took) -> parts.merge(operation.name(), took, Double::sum));
       parts.put("other", waited - parts.values().stream().mapToDouble(Double::doubleValue).sum());
