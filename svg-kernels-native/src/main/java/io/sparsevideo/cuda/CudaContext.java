@@ -29,6 +29,9 @@ public final class CudaContext implements AutoCloseable {
     }
   }
 
+  /** The driver's handle of the stream that calls without a stream use. */
+  private static final long DEFAULT_STREAM = 0;
+
   private static final Scope WAS_CURRENT = new Scope(null);
 
   private final DriverBindings driver;
@@ -149,7 +152,8 @@ public final class CudaContext implements AutoCloseable {
   }
 
   /**
-   * Copies to the device and waits until {@code source} has been read; not ordered with streams.
+   * Copies to the device and waits until it has arrived: what is launched later sees it, on any
+   * stream. Not ordered with what streams still have to do.
    *
    * @param target device memory of the size of {@code source}
    * @param source native host memory
@@ -158,6 +162,9 @@ public final class CudaContext implements AutoCloseable {
     Copies.toDevice(target, source);
     try (Scope current = enter()) {
       driver.copyToDevice(target.address(), source, source.byteSize());
+      // The driver returns once it has read pageable memory; other streams do not wait for the
+      // rest.
+      driver.synchronizeStream(DEFAULT_STREAM);
     }
   }
 
