@@ -85,6 +85,7 @@ class WanPipelineOnCudaTest {
   @ParameterizedTest
   @EnumSource
   void drawsWhatTheCpuDraws(AttentionMode.Kind kind) {
+    TestEngine.assumePyTorch();
     try (DjlTensorOps cpu = new DjlTensorOps();
         WanPipeline there = new WanPipeline(checkpoint, cpu, mode(kind));
         WanPipeline here = new WanPipeline(checkpoint, ops, mode(kind))) {
