@@ -149,9 +149,9 @@ final class VaeCommand implements Callable<Integer> {
     } catch (CheckpointException e) {
       throw new ParameterException(command.commandLine(), e.getMessage(), e);
     }
-    requireMultiple("--height", height, sizes.spatialFactor());
-    requireMultiple("--width", width, sizes.spatialFactor());
-    requireMultiple("--frames less 1", frames - 1, sizes.temporalFactor());
+    requireMultiple("--height", height, 1, sizes.spatialFactor());
+    requireMultiple("--width", width, 1, sizes.spatialFactor());
+    requireMultiple("--frames less 1", frames - 1, 0, sizes.temporalFactor());
     return sizes;
   }
 
@@ -258,8 +258,8 @@ final class VaeCommand implements Callable<Integer> {
     }
   }
 
-  private void requireMultiple(String name, int value, int unit) {
-    if (value < 0 || value % unit != 0) {
+  private void requireMultiple(String name, int value, int least, int unit) {
+    if (value < least || value % unit != 0) {
       throw new ParameterException(
           command.commandLine(), "%s must be a multiple of %d, is %d".formatted(name, unit, value));
     }

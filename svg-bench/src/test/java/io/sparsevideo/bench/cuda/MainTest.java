@@ -44,6 +44,7 @@ class MainTest {
   void sizesThatTheVaeDoesNotTakeAreRefused() {
     assertRefused("--repeats must be at least 1, is 0", "vae", "--repeats", "0");
     assertRefused("--height must be a multiple of 8, is 100", "vae", "--height", "100");
+    assertRefused("--width must be a multiple of 8, is 0", "vae", "--width", "0");
     assertRefused("--frames less 1 must be a multiple of 4, is 79", "vae", "--frames", "80");
     assertRefused("config.json", "vae", "--config", "no/config.json");
   }
