@@ -17,7 +17,7 @@ import java.util.concurrent.atomic.AtomicLong;
 /**
  * The tensors of one device. Memory comes from the device's default pool, in the order of a stream;
  * the kernels' working memory does too, so that either can use what the other gave back. The pool
- * keeps all of it until memory runs out.
+ * keeps all of it until memory runs out or a tree of managers closes.
  */
 final class DeviceHeap implements SvgKernels.MemoryRecovery {
 
