@@ -42,6 +42,7 @@ final class StageClock implements AutoCloseable {
   }
 
   private final CudaStream stream;
+  private final List<CudaEvent> events = new ArrayList<>();
   private final List<Span> spans = new ArrayList<>();
   private boolean detailed;
 
@@ -69,6 +70,7 @@ final class StageClock implements AutoCloseable {
   /** Where a stretch starts that {@link #add} ends. */
   CudaEvent mark() {
     CudaEvent event = stream.context().newEvent();
+    events.add(event); // closed with the others, even when what it starts fails
     stream.record(event);
     return event;
   }
@@ -89,10 +91,8 @@ final class StageClock implements AutoCloseable {
 
   @Override
   public void close() {
-    for (Span span : spans) {
-      span.start.close();
-      span.end.close();
-    }
+    events.forEach(CudaEvent::close);
+    events.clear();
     spans.clear();
   }
 }
