@@ -2,11 +2,10 @@ package io.sparsevideo.bench.cuda;
 
 import ai.djl.ndarray.NDArray;
 import io.sparsevideo.tensor.TensorOps;
-import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
-import java.lang.reflect.Proxy;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * What the operations of a backend take, each waited for: its own time, with nothing before it
@@ -37,33 +36,21 @@ final class OperationTimes {
 
   /** The backend whose operations are timed while this runs. */
   TensorOps proxy() {
-    return (TensorOps)
-        Proxy.newProxyInstance(
-            OperationTimes.class.getClassLoader(),
-            new Class<?>[] {TensorOps.class},
-            (proxy, method, arguments) -> invoke(method, arguments));
+    return Interception.of(ops, this::invoke);
   }
 
-  private Object invoke(Method method, Object[] arguments) throws Throwable {
+  private Object invoke(Method method, Object[] arguments, Supplier<Object> call) {
     if (!running || !NDArray.class.isAssignableFrom(method.getReturnType())) {
-      return call(method, arguments);
+      return call.get();
     }
     wait.run();
     long start = System.nanoTime();
-    NDArray result = (NDArray) call(method, arguments);
+    NDArray result = (NDArray) call.get();
     wait.run();
     double took = (System.nanoTime() - start) * 1e-6;
     String sizes = ((NDArray) arguments[0]).getShape() + " to " + result.getShape();
     milliseconds.merge(new Operation(method.getName(), sizes), took, Double::sum);
     return result;
-  }
-
-  private Object call(Method method, Object[] arguments) throws Throwable {
-    try {
-      return method.invoke(ops, arguments);
-    } catch (InvocationTargetException e) {
-      throw e.getCause();
-    }
   }
 
   /** The milliseconds of each operation in some work, in the order of their first calls. */

@@ -7,10 +7,7 @@ import io.sparsevideo.cuda.engine.CudaNDArray;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.kernels.SvgKernels;
 import io.sparsevideo.tensor.TensorOps;
-import java.lang.reflect.InvocationHandler;
-import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
-import java.lang.reflect.Proxy;
 import java.util.Map;
 import java.util.function.Supplier;
 
@@ -19,7 +16,7 @@ import java.util.function.Supplier;
  * of those that random weights give: their attention would be spread over all keys evenly, which is
  * no load for a sparse mode.
  */
-final class StagedOps implements InvocationHandler {
+final class StagedOps {
 
   private static final Map<String, Stage> OPERATIONS =
       Map.of(
@@ -69,9 +66,7 @@ final class StagedOps implements InvocationHandler {
   }
 
   TensorOps proxy() {
-    return (TensorOps)
-        Proxy.newProxyInstance(
-            StagedOps.class.getClassLoader(), new Class<?>[] {TensorOps.class}, this);
+    return Interception.of(ops, this::invoke);
   }
 
   /** The queries and keys of the next calls. */
@@ -79,13 +74,11 @@ final class StagedOps implements InvocationHandler {
     this.drawn = drawn;
   }
 
-  @Override
-  public Object invoke(Object proxy, Method method, Object[] arguments) throws Throwable {
+  private Object invoke(Method method, Object[] arguments, Supplier<Object> call) {
     if (method.getName().equals("kernels")) {
       return kernels;
     }
     Stage stage = OPERATIONS.get(method.getName());
-    Supplier<Object> call = () -> call(method, arguments);
     Object result = stage == null ? call.get() : clock.time(stage, call);
     return method.getName().equals("normRotary")
         ? replaced((NDArray) result, ((NDArray) arguments[1]).getName())
@@ -97,19 +90,6 @@ final class StagedOps implements InvocationHandler {
     try (computed) {
       CudaNDArray instead = weight.endsWith("norm_q.weight") ? drawn.queries() : drawn.keys();
       return instead.get(computed.getManager(), new NDIndex().addAllDim());
-    }
-  }
-
-  private Object call(Method method, Object[] arguments) {
-    try {
-      return method.invoke(ops, arguments);
-    } catch (InvocationTargetException e) {
-      if (e.getCause() instanceof RuntimeException cause) {
-        throw cause;
-      }
-      throw new IllegalStateException(method.getName(), e.getCause());
-    } catch (IllegalAccessException e) {
-      throw new IllegalStateException(method.getName(), e);
     }
   }
 }
