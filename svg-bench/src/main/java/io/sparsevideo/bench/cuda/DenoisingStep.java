@@ -62,8 +62,7 @@ final class DenoisingStep implements AutoCloseable {
     weights = ops.manager().newSubManager();
     clock = new StageClock(weights.stream());
     staged = new StagedOps(ops, clock);
-    try {
-      RandomWeights random = new RandomWeights(weights, ops.computeType());
+    try (RandomWeights random = RandomWeights.small(weights, ops.computeType())) {
       model = new WanTransformer(config, random, staged.proxy());
       int tokens = layout().videoTokens();
       for (int pass = 0; pass < PASSES; pass++) {

@@ -1,16 +1,9 @@
 package io.sparsevideo.bench.cuda;
 
 import ai.djl.Device;
-import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.DataType;
-import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.checkpoint.CheckpointException;
 import io.sparsevideo.checkpoint.ConfigReader;
-import io.sparsevideo.checkpoint.EmbeddingTable;
-import io.sparsevideo.checkpoint.Parameters;
-import io.sparsevideo.checkpoint.StoredType;
-import io.sparsevideo.checkpoint.TensorInfo;
 import io.sparsevideo.cuda.CudaUnavailableException;
 import io.sparsevideo.cuda.blas.CublasUnavailableException;
 import io.sparsevideo.cuda.engine.CudaNDManager;
@@ -19,7 +12,6 @@ import io.sparsevideo.kernels.KernelLoadException;
 import io.sparsevideo.models.umt5.Umt5Config;
 import io.sparsevideo.models.umt5.Umt5Encoder;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -93,14 +85,12 @@ final class TextCommand implements Callable<Integer> {
           command.commandLine(), "--repeats and --tokens must be at least 1");
     }
     try (CudaTensorOps ops = CudaTensorOps.open(Device.gpu(0));
-        Arena arena = Arena.ofConfined();
         CudaNDManager weights = ops.manager().newSubManager()) {
       String device = ops.manager().stream().context().device().name();
       System.out.println(ops.manager().stream().context().device());
       List<Result> others = peers == null ? List.of() : Results.readPeers(peers, device);
       Umt5Config sizes = sizes();
-      Parameters drawn = withEmbedding(new RandomWeights(weights, ops.computeType()), arena);
-      Umt5Encoder encoder = new Umt5Encoder(sizes, drawn, ops);
+      Umt5Encoder encoder = encoder(sizes, ops, weights);
       for (int i = 0; i < WARM_UP; i++) {
         milliseconds(ops, encoder, lengths[0]);
       }
@@ -134,28 +124,10 @@ final class TextCommand implements Callable<Integer> {
     }
   }
 
-  /** An embedding of zeros in host memory, where a checkpoint's lies in its file. */
-  private static Parameters withEmbedding(Parameters weights, Arena arena) {
-    return new Parameters() {
-      @Override
-      public NDArray get(String name, long... shape) {
-        return weights.get(name, shape);
-      }
-
-      @Override
-      public NDArray getFloat32(String name, long... shape) {
-        return weights.getFloat32(name, shape);
-      }
-
-      @Override
-      public EmbeddingTable embedding(String name, long rows, long width) {
-        Shape shape = new Shape(rows, width);
-        long bytes = shape.size() * DataType.BFLOAT16.getNumOfBytes();
-        return new EmbeddingTable(
-            new TensorInfo(
-                name, StoredType.BF16, shape, arena.allocate(bytes), Path.of("random weights")));
-      }
-    };
+  private static Umt5Encoder encoder(Umt5Config sizes, CudaTensorOps ops, CudaNDManager weights) {
+    try (RandomWeights random = RandomWeights.small(weights, ops.computeType())) {
+      return new Umt5Encoder(sizes, random, ops);
+    }
   }
 
   private static double milliseconds(CudaTensorOps ops, Umt5Encoder encoder, int length) {

@@ -14,6 +14,7 @@ import io.sparsevideo.checkpoint.TensorInfo;
 import io.sparsevideo.checkpoint.WeightFiles;
 import io.sparsevideo.cuda.CudaUnavailableException;
 import io.sparsevideo.cuda.blas.CublasUnavailableException;
+import io.sparsevideo.cuda.engine.CudaNDManager;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.cuda.engine.MemoryStatistics;
 import io.sparsevideo.kernels.KernelLoadException;
@@ -120,7 +121,7 @@ final class VaeCommand implements Callable<Integer> {
       System.out.println(ops.manager().stream().context().device());
       List<Result> others = peers == null ? List.of() : Results.readPeers(peers, device);
       OperationTimes times = new OperationTimes(ops, () -> ops.manager().stream().synchronize());
-      try (NDManager weights = ops.manager().newSubManager()) {
+      try (CudaNDManager weights = ops.manager().newSubManager()) {
         WanVae vae = load(sizes, ops, times, weights);
         if (recorded != null) {
           compare(ops, vae);
@@ -156,9 +157,11 @@ final class VaeCommand implements Callable<Integer> {
   }
 
   private WanVae load(
-      WanVaeConfig sizes, CudaTensorOps ops, OperationTimes times, NDManager weights) {
+      WanVaeConfig sizes, CudaTensorOps ops, OperationTimes times, CudaNDManager weights) {
     if (recorded == null) {
-      return new WanVae(sizes, new ScaledWeights(ops, weights), times.proxy());
+      try (RandomWeights random = RandomWeights.scaled(weights, ops.preciseType())) {
+        return new WanVae(sizes, random, times.proxy());
+      }
     }
     try (WeightFiles files = WeightFiles.open(recorded.resolve("vae"))) {
       CheckpointParameters parameters =

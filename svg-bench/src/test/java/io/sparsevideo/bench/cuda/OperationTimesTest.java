@@ -4,14 +4,15 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.bench.cuda.OperationTimes.Operation;
+import io.sparsevideo.cuda.engine.CudaNDManager;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.cuda.engine.TestEngine;
 import io.sparsevideo.models.wan.WanVae;
 import io.sparsevideo.models.wan.WanVaeConfig;
+import io.sparsevideo.tensor.TensorOps;
 import io.sparsevideo.tensor.TorchRandom;
 import java.util.Collections;
 import java.util.List;
@@ -34,13 +35,19 @@ class OperationTimesTest {
           3,
           3);
 
+  private static WanVae vae(CudaTensorOps ops, CudaNDManager scope, TensorOps backend) {
+    try (RandomWeights random = RandomWeights.scaled(scope, ops.preciseType())) {
+      return new WanVae(CONFIG, random, backend);
+    }
+  }
+
   @Test
   void operationsAreTimedWhileWorkRuns() {
     int[] waits = {0};
     try (CudaTensorOps ops = TestEngine.FAKE.openOps(DataType.BFLOAT16);
-        NDManager scope = ops.manager().newSubManager()) {
+        CudaNDManager scope = ops.manager().newSubManager()) {
       OperationTimes times = new OperationTimes(ops, () -> waits[0]++);
-      WanVae vae = new WanVae(CONFIG, new ScaledWeights(ops, scope), times.proxy());
+      WanVae vae = vae(ops, scope, times.proxy());
       NDArray latents = scope.create(TorchRandom.normal(1, 4 * 2 * 6 * 4), new Shape(4, 2, 6, 4));
       vae.decode(latents).close();
       assertEquals(0, waits[0], "outside of timed work");
@@ -61,8 +68,8 @@ class OperationTimesTest {
   @Test
   void scaledWeightsKeepTheSizeOfActivations() {
     try (CudaTensorOps ops = TestEngine.FAKE.openOps(DataType.BFLOAT16);
-        NDManager scope = ops.manager().newSubManager()) {
-      WanVae vae = new WanVae(CONFIG, new ScaledWeights(ops, scope), ops);
+        CudaNDManager scope = ops.manager().newSubManager()) {
+      WanVae vae = vae(ops, scope, ops);
       NDArray video = scope.create(TorchRandom.normal(1, 3 * 5 * 8 * 6), new Shape(3, 5, 8, 6));
       float[] latents = vae.encode(video).toFloatArray();
       double squares = 0;
