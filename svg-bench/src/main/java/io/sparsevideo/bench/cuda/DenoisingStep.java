@@ -21,7 +21,6 @@ import io.sparsevideo.schedulers.Scheduler;
 import io.sparsevideo.schedulers.UniPcFlowScheduler;
 import io.sparsevideo.tensor.TensorScope;
 import io.sparsevideo.tensor.TorchRandom;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -127,7 +126,7 @@ final class DenoisingStep implements AutoCloseable {
       detailed = true;
       run(latents, step, scheduler, attention);
       return new Measured(
-          median(steps), median(blocks), clock.read(), density(attention.densities()));
+          Median.of(steps), Median.of(blocks), clock.read(), density(attention.densities()));
     } finally {
       detailed = false;
       clock.close();
@@ -183,12 +182,6 @@ final class DenoisingStep implements AutoCloseable {
 
   private static double density(List<LayerDensity> calls) {
     return calls.stream().mapToDouble(LayerDensity::density).average().orElseThrow();
-  }
-
-  private static double median(double[] values) {
-    double[] sorted = values.clone();
-    Arrays.sort(sorted);
-    return sorted[sorted.length / 2];
   }
 
   @Override

@@ -1,7 +1,6 @@
 package io.sparsevideo.bench.cuda;
 
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Level;
@@ -31,11 +30,9 @@ public class DeviceTime {
 
   /** Median time of an operation, by CUDA events. */
   public double deviceMillis() {
-    if (samples.isEmpty()) {
-      return Double.NaN;
-    }
-    Collections.sort(samples);
-    return samples.get(samples.size() / 2);
+    return samples.isEmpty()
+        ? Double.NaN
+        : Median.of(samples.stream().mapToDouble(Double::doubleValue).toArray());
   }
 
   /** Every input and output counted once; 0 for a benchmark of arithmetic. */

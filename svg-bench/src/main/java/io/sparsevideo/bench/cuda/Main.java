@@ -298,18 +298,8 @@ public final class Main implements Callable<Integer> {
     Options ours = options(benchmark, "").shouldFailOnError(true).build();
     Options theirs = options(benchmark, JCUDA).shouldFailOnError(true).build();
     double ms = milliseconds(new Runner(ours).runSingle());
-    Result result =
-        new Result(
-            "driver_call",
-            Map.of("call", benchmark.getName()),
-            ms,
-            ms,
-            1e-3 / ms,
-            "million/s",
-            null,
-            null,
-            null,
-            null);
+    Map<String, Object> call = Map.of("call", benchmark.getName());
+    Result result = Result.of("driver_call", call, ms, ms, 1e-3 / ms, "million/s");
     return result.against("JCuda", milliseconds(new Runner(theirs).runSingle()));
   }
 
@@ -326,28 +316,22 @@ public final class Main implements Callable<Integer> {
   private static Result result(String name, RunResult run) {
     double teraflops = median(run, "teraflops");
     boolean arithmetic = teraflops > 0;
-    return new Result(
+    return Result.of(
         name,
         Shape.parse(run.getParams().getParam("sizes")).values(),
         median(run, "deviceMillis"),
         milliseconds(run),
         arithmetic ? teraflops : median(run, "gigabytesPerSecond"),
-        arithmetic ? "TFLOP/s" : "GB/s",
-        null,
-        null,
-        null,
-        null);
+        arithmetic ? "TFLOP/s" : "GB/s");
   }
 
   /** The median over iterations of what a benchmark counts. */
   private static double median(RunResult run, String counter) {
-    double[] values =
+    return Median.of(
         run.getBenchmarkResults().stream()
             .flatMap(result -> result.getIterationResults().stream())
             .mapToDouble(iteration -> counted(iteration, counter))
-            .sorted()
-            .toArray();
-    return values[values.length / 2];
+            .toArray());
   }
 
   private static double counted(IterationResult iteration, String counter) {

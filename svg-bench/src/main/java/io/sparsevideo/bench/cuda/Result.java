@@ -1,5 +1,6 @@
 package io.sparsevideo.bench.cuda;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 
@@ -29,6 +30,22 @@ record Result(
     Double ratio,
     String device) {
 
+  /** A time, held against nothing. */
+  static Result of(String benchmark, Map<String, Object> params, double ms) {
+    return new Result(benchmark, params, ms, null, null, null, null, null, null, null);
+  }
+
+  /** A time and a rate, held against nothing. */
+  static Result of(
+      String benchmark,
+      Map<String, Object> params,
+      double ms,
+      double wallMs,
+      double rate,
+      String unit) {
+    return new Result(benchmark, params, ms, wallMs, rate, unit, null, null, null, null);
+  }
+
   /** This result held against a peer's time. */
   Result against(String name, double milliseconds) {
     return new Result(
@@ -40,11 +57,17 @@ record Result(
     return new Result(benchmark, params, ms, wallMs, rate, unit, name, null, rate / other, device);
   }
 
-  /** Whether another result is of the same work. */
-  boolean isSameWork(Result other) {
-    return benchmark.equals(other.benchmark)
-        && covers(params, other.params)
-        && covers(other.params, params);
+  /**
+   * This result held against each of the peers that do some work.
+   *
+   * @param work what is done, in the peers' params
+   */
+  List<Result> against(Map<String, Object> work, List<Result> peers) {
+    return peers.stream()
+        .filter(peer -> peer.benchmark.equals(benchmark))
+        .filter(peer -> covers(peer.params, work) && covers(work, peer.params))
+        .map(peer -> against(peer.peer, peer.peerMs))
+        .toList();
   }
 
   /** An option that one side leaves out is off there; the type of elements may be left out. */

@@ -130,12 +130,7 @@ final class Results {
             .orElse(null);
     List<Result> joined = new ArrayList<>();
     for (Result result : measured) {
-      List<Result> against = new ArrayList<>();
-      for (Result peer : peers) {
-        if (peer.isSameWork(result)) {
-          against.add(result.against(peer.peer(), peer.peerMs()));
-        }
-      }
+      List<Result> against = new ArrayList<>(result.against(result.params(), peers));
       if (copy != null && isPastCache(result) && !result.benchmark().equals("copy")) {
         against.add(result.againstRate("device-to-device copy", copy));
       }

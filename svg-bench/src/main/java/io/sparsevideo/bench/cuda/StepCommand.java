@@ -1,26 +1,16 @@
 package io.sparsevideo.bench.cuda;
 
-import ai.djl.Device;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.checkpoint.CheckpointException;
 import io.sparsevideo.checkpoint.ConfigReader;
-import io.sparsevideo.cuda.CudaUnavailableException;
-import io.sparsevideo.cuda.blas.CublasUnavailableException;
-import io.sparsevideo.cuda.engine.CudaTensorOps;
-import io.sparsevideo.kernels.KernelLoadException;
 import io.sparsevideo.models.wan.WanTransformerConfig;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
-import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** Times one denoising step of a model, whole and by stages. */
 @Command(
@@ -30,7 +20,7 @@ import picocli.CommandLine.Spec;
         "Times a denoising step of a Wan transformer with random weights: two passes, guidance and"
             + " the scheduler's update; every layer in the attention mode. Queries and keys of"
             + " self-attention are drawn in clusters, as trained models have them.")
-final class StepCommand implements Callable<Integer> {
+final class StepCommand extends DeviceCommand {
 
   private static final Map<String, WanTransformerConfig> CONFIGS =
       Map.of("wan-1.3b", wan(12, 30, 8960), "wan-14b", wan(40, 40, 13_824));
@@ -39,14 +29,6 @@ final class StepCommand implements Callable<Integer> {
   private static final int SPATIAL = 8;
 
   private static final int TEMPORAL = 4;
-
-  @Spec private CommandSpec command;
-
-  @Option(
-      names = {"-h", "--help"},
-      usageHelp = true,
-      description = "Show this help.")
-  private boolean help;
 
   @Option(
       names = "--config",
@@ -73,9 +55,6 @@ final class StepCommand implements Callable<Integer> {
       description = "Run fewer layers and extrapolate the step's time; default: all.")
   private int layers;
 
-  @Option(names = "--repeats", description = "Steps that are timed; default: ${DEFAULT-VALUE}.")
-  private int repeats = 3;
-
   @Option(
       names = "--attention",
       split = ",",
@@ -92,14 +71,9 @@ final class StepCommand implements Callable<Integer> {
   @Option(names = "--top-p", description = "Of SVG2; default: the preset's.")
   private Double topP;
 
-  @Option(
-      names = "--peers",
-      paramLabel = "FILE",
-      description = "What svg-bench/peers/step.py printed on this card.")
-  private Path peers;
-
-  @Option(names = "--out", paramLabel = "FILE", description = "Write the results to FILE, as JSON.")
-  private Path out;
+  StepCommand() {
+    super(3);
+  }
 
   private static WanTransformerConfig wan(int heads, int layers, int ffn) {
     return new WanTransformerConfig(
@@ -111,27 +85,18 @@ final class StepCommand implements Callable<Integer> {
     WanTransformerConfig whole = config();
     WanTransformerConfig run = layers == 0 ? whole : withLayers(whole, layers);
     Shape latent = latent(whole);
-    try (CudaTensorOps ops = CudaTensorOps.open(Device.gpu(0))) {
-      String device = ops.manager().stream().context().device().name();
-      System.out.println(ops.manager().stream().context().device());
-      List<Result> others = peers == null ? List.of() : Results.readPeers(peers, device);
-      StepReport report = new StepReport(shape(), whole.layers(), run.layers(), others);
-      try (DenoisingStep step = new DenoisingStep(ops, run, latent, spread)) {
-        for (AttentionMode.Kind kind : kinds) {
-          report.add(kind, step.measure(mode(kind), repeats));
-        }
-      }
-      System.out.printf(
-          "%nmemory: %.1f GB at most, the kernels' working memory included%n",
-          1e-9 * ops.manager().statistics().reservedBytes());
-      if (out != null) {
-        Results.write(out, report.results());
-      }
-      return 0;
-    } catch (CudaUnavailableException | CublasUnavailableException | KernelLoadException e) {
-      System.err.println("svg-bench: " + e.getMessage());
-      return 1;
-    }
+    return onDevice(
+        (ops, rows) -> {
+          StepReport report = new StepReport(shape(), whole.layers(), run.layers(), rows);
+          try (DenoisingStep step = new DenoisingStep(ops, run, latent, spread)) {
+            for (AttentionMode.Kind kind : kinds) {
+              report.add(kind, step.measure(mode(kind), repeats));
+            }
+          }
+          System.out.printf(
+              "%nmemory: %.1f GB at most, the kernels' working memory included%n",
+              1e-9 * ops.manager().statistics().reservedBytes());
+        });
   }
 
   /** What peers' lines are compared by. */
@@ -149,18 +114,16 @@ final class StepCommand implements Callable<Integer> {
     try {
       return named == null ? WanTransformerConfig.from(ConfigReader.read(Path.of(config))) : named;
     } catch (CheckpointException e) {
-      throw new ParameterException(
-          command.commandLine(),
+      throw refusal(
           "--config is wan-1.3b, wan-14b or a file, not '%s': %s".formatted(config, e.getMessage()),
           e);
     }
   }
 
   private WanTransformerConfig withLayers(WanTransformerConfig c, int layers) {
-    if (layers < 1 || layers > c.layers()) {
-      throw new ParameterException(
-          command.commandLine(), "--layers must be 1 to %d, is %d".formatted(c.layers(), layers));
-    }
+    require(
+        layers >= 1 && layers <= c.layers(),
+        "--layers must be 1 to %d, is %d".formatted(c.layers(), layers));
     return new WanTransformerConfig(
         c.heads(),
         c.headDim(),
@@ -192,18 +155,6 @@ final class StepCommand implements Callable<Integer> {
                 c.patchFrames() == 1 ? "" : ", with latent frames in patches of " + c.patchFrames(),
                 frames));
     return new Shape(c.inChannels(), latents, height / SPATIAL, width / SPATIAL);
-  }
-
-  private void requireMultiple(String name, int value, int unit) {
-    require(
-        value >= 1 && value % unit == 0,
-        "%s must be a multiple of %d, is %d".formatted(name, unit, value));
-  }
-
-  private void require(boolean condition, String otherwise) {
-    if (!condition) {
-      throw new ParameterException(command.commandLine(), otherwise);
-    }
   }
 
   private AttentionMode mode(AttentionMode.Kind kind) {

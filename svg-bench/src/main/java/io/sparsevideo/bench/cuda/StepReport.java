@@ -3,35 +3,29 @@ package io.sparsevideo.bench.cuda;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.bench.cuda.DenoisingStep.Measured;
 import io.sparsevideo.bench.cuda.StageClock.Stage;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Prints what steps take, and collects the rows: the step, a layer, and the layer's stages. */
+/** Prints what steps take, and adds the rows: the step, a layer, and the layer's stages. */
 final class StepReport {
   private final Map<String, Object> shape;
   private final int layers;
   private final int layersRun;
-  private final List<Result> peers;
-  private final List<Result> results = new ArrayList<>();
+  private final ResultRows rows;
   private Map<String, Double> dense = Map.of();
 
   /**
    * @param shape of all rows, and of the peers' that they are held against
    * @param layers of the whole model
    * @param layersRun of those that were timed
+   * @param rows takes the rows
    */
-  StepReport(Map<String, Object> shape, int layers, int layersRun, List<Result> peers) {
+  StepReport(Map<String, Object> shape, int layers, int layersRun, ResultRows rows) {
     this.shape = shape;
     this.layers = layers;
     this.layersRun = layersRun;
-    this.peers = peers;
-  }
-
-  List<Result> results() {
-    return Collections.unmodifiableList(results);
+    this.rows = rows;
   }
 
   /** Dense attention should come first: what follows is held against it. */
@@ -52,8 +46,8 @@ final class StepReport {
         (stage, ms) ->
             System.out.printf(
                 "  %-12s %8.2f ms a layer %5.1f %%%n", stage, ms, 100 * ms / layerMs));
-    wholes.forEach((part, ms) -> addCompared(row(part, kind, measured, ms)));
-    stages.forEach((stage, ms) -> results.add(row(stage, kind, measured, ms)));
+    wholes.forEach((part, ms) -> addCompared(part, row(part, kind, measured, ms)));
+    stages.forEach((stage, ms) -> rows.add(row(stage, kind, measured, ms)));
     if (kind == AttentionMode.Kind.DENSE) {
       dense = wholes;
     }
@@ -75,30 +69,24 @@ final class StepReport {
   }
 
   private Result row(String part, AttentionMode.Kind kind, Measured measured, double ms) {
-    Map<String, Object> params = new LinkedHashMap<>(shape);
-    params.put("part", part);
+    Map<String, Object> params = work(part);
     params.put("attention", kind.label());
     params.put("density", Results.rounded(measured.density()));
-    return new Result("step", params, ms, null, null, null, null, null, null, null);
+    return Result.of("step", params, ms);
   }
 
-  /** A row for each thing that a whole is held against. */
-  private void addCompared(Result result) {
+  /** What peers' rows are found by: they have no attention mode. */
+  private Map<String, Object> work(String part) {
     Map<String, Object> work = new LinkedHashMap<>(shape);
-    Object part = result.params().get("part");
     work.put("part", part);
-    List<Result> compared = new ArrayList<>();
-    if (dense.containsKey(part)) {
-      compared.add(result.against("own dense", dense.get(part)));
+    return work;
+  }
+
+  private void addCompared(String part, Result result) {
+    List<Result> own =
+        dense.containsKey(part) ? List.of(result.against("own dense", dense.get(part))) : List.of();
+    for (Result row : rows.addCompared(result, work(part), own)) {
+      System.out.printf("  %s: %.3f × %s (%.2f ms)%n", part, row.ratio(), row.peer(), row.peerMs());
     }
-    for (Result peer : peers) {
-      if (peer.benchmark().equals("step") && peer.params().equals(work)) {
-        compared.add(result.against(peer.peer(), peer.peerMs()));
-      }
-    }
-    for (Result c : compared) {
-      System.out.printf("  %s: %.3f × %s (%.2f ms)%n", part, c.ratio(), c.peer(), c.peerMs());
-    }
-    results.addAll(compared.isEmpty() ? List.of(result) : compared);
   }
 }

@@ -1,6 +1,5 @@
 package io.sparsevideo.bench.cuda;
 
-import ai.djl.Device;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
@@ -12,29 +11,20 @@ import io.sparsevideo.checkpoint.ConfigReader;
 import io.sparsevideo.checkpoint.SafeTensors;
 import io.sparsevideo.checkpoint.TensorInfo;
 import io.sparsevideo.checkpoint.WeightFiles;
-import io.sparsevideo.cuda.CudaUnavailableException;
-import io.sparsevideo.cuda.blas.CublasUnavailableException;
 import io.sparsevideo.cuda.engine.CudaNDManager;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.cuda.engine.MemoryStatistics;
-import io.sparsevideo.kernels.KernelLoadException;
 import io.sparsevideo.models.wan.WanVae;
 import io.sparsevideo.models.wan.WanVaeConfig;
 import io.sparsevideo.tensor.TorchRandom;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.Callable;
-import java.util.stream.DoubleStream;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.Spec;
 
 /** Times the decoder and the encoder of a VAE, whole and by operations. */
 @Command(
@@ -43,7 +33,7 @@ import picocli.CommandLine.Spec;
     description =
         "Times the decoder and the encoder of a Wan VAE with random weights, or with those that"
             + " svg-bench/peers/vae.py recorded, whose fp32 video is then compared with.")
-final class VaeCommand implements Callable<Integer> {
+final class VaeCommand extends DeviceCommand {
 
   /** The largest difference of two colours. */
   private static final double PEAK = 2;
@@ -52,14 +42,6 @@ final class VaeCommand implements Callable<Integer> {
     DECODE,
     ENCODE
   }
-
-  @Spec private CommandSpec command;
-
-  @Option(
-      names = {"-h", "--help"},
-      usageHelp = true,
-      description = "Show this help.")
-  private boolean help;
 
   @Option(
       names = "--config",
@@ -78,9 +60,6 @@ final class VaeCommand implements Callable<Integer> {
       description = "One more than a multiple of 4; default: ${DEFAULT-VALUE}.")
   private int frames = 81;
 
-  @Option(names = "--repeats", description = "Passes that are timed; default: ${DEFAULT-VALUE}.")
-  private int repeats = 3;
-
   @Option(
       names = "--passes",
       split = ",",
@@ -98,47 +77,29 @@ final class VaeCommand implements Callable<Integer> {
       description = "Weights, latents and video as svg-bench/peers/vae.py --record wrote them.")
   private Path recorded;
 
-  @Option(
-      names = "--peers",
-      paramLabel = "FILE",
-      description = "What svg-bench/peers/vae.py printed on this card.")
-  private Path peers;
-
-  @Option(names = "--out", paramLabel = "FILE", description = "Write the results to FILE, as JSON.")
-  private Path out;
-
-  private final List<Result> results = new ArrayList<>();
+  VaeCommand() {
+    super(3);
+  }
 
   @Override
   public Integer call() throws IOException {
-    if (repeats < 1) {
-      throw new ParameterException(
-          command.commandLine(), "--repeats must be at least 1, is " + repeats);
-    }
+    require(repeats >= 1, "--repeats must be at least 1, is " + repeats);
     WanVaeConfig sizes = config();
-    try (CudaTensorOps ops = CudaTensorOps.open(Device.gpu(0))) {
-      String device = ops.manager().stream().context().device().name();
-      System.out.println(ops.manager().stream().context().device());
-      List<Result> others = peers == null ? List.of() : Results.readPeers(peers, device);
-      OperationTimes times = new OperationTimes(ops, () -> ops.manager().stream().synchronize());
-      try (CudaNDManager weights = ops.manager().newSubManager()) {
-        WanVae vae = load(sizes, ops, times, weights);
-        if (recorded != null) {
-          compare(ops, vae);
-        } else {
-          for (Pass pass : passes) {
-            measure(ops, vae, pass, times, others);
+    return onDevice(
+        (ops, rows) -> {
+          OperationTimes times =
+              new OperationTimes(ops, () -> ops.manager().stream().synchronize());
+          try (CudaNDManager weights = ops.manager().newSubManager()) {
+            WanVae vae = load(sizes, ops, times, weights);
+            if (recorded != null) {
+              compare(ops, vae);
+            } else {
+              for (Pass pass : passes) {
+                measure(ops, vae, pass, times, rows);
+              }
+            }
           }
-        }
-      }
-      if (out != null) {
-        Results.write(out, results);
-      }
-      return 0;
-    } catch (CudaUnavailableException | CublasUnavailableException | KernelLoadException e) {
-      System.err.println("svg-bench: " + e.getMessage());
-      return 1;
-    }
+        });
   }
 
   /** The sizes to run, which the video's must fit. */
@@ -148,11 +109,14 @@ final class VaeCommand implements Callable<Integer> {
       Path file = recorded == null ? config : recorded.resolve("vae/config.json");
       sizes = file == null ? published() : WanVaeConfig.from(ConfigReader.read(file));
     } catch (CheckpointException e) {
-      throw new ParameterException(command.commandLine(), e.getMessage(), e);
+      throw refusal(e.getMessage(), e);
     }
-    requireMultiple("--height", height, 1, sizes.spatialFactor());
-    requireMultiple("--width", width, 1, sizes.spatialFactor());
-    requireMultiple("--frames less 1", frames - 1, 0, sizes.temporalFactor());
+    requireMultiple("--height", height, sizes.spatialFactor());
+    requireMultiple("--width", width, sizes.spatialFactor());
+    int temporal = sizes.temporalFactor();
+    require(
+        frames >= 1 && (frames - 1) % temporal == 0,
+        "--frames less 1 must be a multiple of %d, is %d".formatted(temporal, frames - 1));
     return sizes;
   }
 
@@ -170,7 +134,7 @@ final class VaeCommand implements Callable<Integer> {
       parameters.finish();
       return vae;
     } catch (CheckpointException e) {
-      throw new ParameterException(command.commandLine(), e.getMessage(), e);
+      throw refusal(e.getMessage(), e);
     }
   }
 
@@ -189,7 +153,7 @@ final class VaeCommand implements Callable<Integer> {
   }
 
   private void measure(
-      CudaTensorOps ops, WanVae vae, Pass pass, OperationTimes times, List<Result> others) {
+      CudaTensorOps ops, WanVae vae, Pass pass, OperationTimes times, ResultRows rows) {
     try (NDManager scope = ops.manager().newSubManager();
         NDArray input = input(ops, scope, vae.config(), pass)) {
       Runnable run =
@@ -203,11 +167,7 @@ final class VaeCommand implements Callable<Integer> {
           };
       ops.manager().restartPeak();
       run.run();
-      double ms =
-          DoubleStream.generate(() -> milliseconds(run))
-              .limit(repeats)
-              .sorted()
-              .toArray()[repeats / 2];
+      double ms = median(() -> milliseconds(run));
       MemoryStatistics memory = ops.manager().statistics();
       System.out.printf(
           "%n%s %s: %.1f ms, at most %.2f GB of tensors;"
@@ -217,7 +177,9 @@ final class VaeCommand implements Callable<Integer> {
           ms,
           1e-9 * memory.peakBytes(),
           1e-9 * memory.reservedBytes());
-      add(pass, "whole", ms, others);
+      for (Result row : rows.addCompared(result(pass, "whole", ms), work(pass))) {
+        System.out.printf("  %.2f × %s (%.1f ms)%n", row.ratio(), row.peer(), row.peerMs());
+      }
       long start = System.nanoTime();
       Map<Operation, Double> single = times.of(run);
       double waited = (System.nanoTime() - start) * 1e-6; // longer than ms
@@ -227,7 +189,7 @@ final class VaeCommand implements Callable<Integer> {
       parts.forEach(
           (part, took) -> {
             System.out.printf("  %-16s %9.2f ms %5.1f %%%n", part, took, 100 * took / waited);
-            add(pass, part, took, others);
+            rows.add(result(pass, part, took));
           });
       if (operations) {
         System.out.println();
@@ -261,36 +223,21 @@ final class VaeCommand implements Callable<Integer> {
     }
   }
 
-  private void requireMultiple(String name, int value, int least, int unit) {
-    if (value < least || value % unit != 0) {
-      throw new ParameterException(
-          command.commandLine(), "%s must be a multiple of %d, is %d".formatted(name, unit, value));
-    }
+  /** What peers' lines are compared by. */
+  private Map<String, Object> work(Pass pass) {
+    Map<String, Object> work = new LinkedHashMap<>();
+    work.put("config", config == null ? "wan-2.1" : config.getFileName().toString());
+    work.put("height", height);
+    work.put("width", width);
+    work.put("frames", frames);
+    work.put("pass", pass.name().toLowerCase());
+    return work;
   }
 
-  private static double milliseconds(Runnable work) {
-    long start = System.nanoTime();
-    work.run();
-    return (System.nanoTime() - start) * 1e-6;
-  }
-
-  private void add(Pass pass, String part, double ms, List<Result> others) {
-    Map<String, Object> params = new LinkedHashMap<>();
-    params.put("config", config == null ? "wan-2.1" : config.getFileName().toString());
-    params.put("height", height);
-    params.put("width", width);
-    params.put("frames", frames);
-    params.put("pass", pass.name().toLowerCase());
-    Map<String, Object> row = new LinkedHashMap<>(params);
-    row.put("part", part);
-    Result result = new Result("vae", row, ms, null, null, null, null, null, null, null);
-    for (Result peer : others) {
-      if (part.equals("whole") && peer.benchmark().equals("vae") && peer.params().equals(params)) {
-        result = result.against(peer.peer(), peer.peerMs());
-        System.out.printf("  %.2f × %s (%.1f ms)%n", result.ratio(), peer.peer(), peer.peerMs());
-      }
-    }
-    results.add(result);
+  private Result result(Pass pass, String part, double ms) {
+    Map<String, Object> params = work(pass);
+    params.put("part", part);
+    return Result.of("vae", params, ms);
   }
 
   /** The recorded latents decoded, against the recorded video. */
@@ -300,12 +247,10 @@ final class VaeCommand implements Callable<Integer> {
       NDArray latents = tensor(ops, scope, trace, "vae.decode_input");
       float[] found = vae.decode(latents).toFloatArray(); // (3, T, H, W)
       float[] expected = tensor(ops, scope, trace, "vae.decode_output").toFloatArray();
-      if (found.length != expected.length) {
-        throw new ParameterException(
-            command.commandLine(),
-            "%s: the video has %d values, the latents decode to %d"
-                .formatted(recorded, expected.length, found.length));
-      }
+      require(
+          found.length == expected.length,
+          "%s: the video has %d values, the latents decode to %d"
+              .formatted(recorded, expected.length, found.length));
       double squares = 0;
       for (int i = 0; i < found.length; i++) {
         squares += Math.pow(found[i] - expected[i], 2);

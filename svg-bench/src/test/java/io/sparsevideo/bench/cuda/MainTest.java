@@ -49,6 +49,14 @@ class MainTest {
     assertRefused("config.json", "vae", "--config", "no/config.json");
   }
 
+  @Test
+  void textsThatCannotBeEncodedAreRefused() {
+    String least = "--repeats and --tokens must be at least 1";
+    assertRefused(least, "text", "--repeats", "0");
+    assertRefused(least, "text", "--tokens", "512,0");
+    assertRefused("config.json", "text", "--config", "no/config.json");
+  }
+
   private static void assertRefused(String reason, String... arguments) {
     StringWriter errors = new StringWriter();
     CommandLine bench = Main.commandLine().setErr(new PrintWriter(errors));

@@ -98,6 +98,6 @@ class ResultsTest {
 
   private static Result measured(
       String benchmark, Map<String, Object> params, double ms, double rate) {
-    return new Result(benchmark, params, ms, ms, rate, "GB/s", null, null, null, null);
+    return Result.of(benchmark, params, ms, ms, rate, "GB/s");
   }
 }

@@ -12,33 +12,22 @@ import org.junit.jupiter.api.Test;
 class StepReportTest {
 
   private static Result peer(int height, String part, double ms) {
-    return new Result(
-        "step",
-        Map.of("height", height, "part", part),
-        null,
-        null,
-        null,
-        null,
-        "PyTorch",
-        ms,
-        null,
-        null);
+    return Result.of("step", Map.of("height", height, "part", part), 1).against("PyTorch", ms);
   }
 
   /** Two of four layers: 120 ms for the step, of which 100 in the four calls of blocks. */
   @Test
   void stepsAreExtrapolatedAndHeldAgainstPeersAndDense() {
-    StepReport report =
-        new StepReport(
-            Map.of("height", 64), 4, 2, List.of(peer(64, "layer", 50), peer(32, "step", 1)));
+    ResultRows rows = new ResultRows(List.of(peer(64, "layer", 50), peer(32, "step", 1)));
+    StepReport report = new StepReport(Map.of("height", 64), 4, 2, rows);
     report.add(
         Kind.DENSE,
         new Measured(120, 25, Map.of(Stage.STEP, 130d, Stage.BLOCKS, 104d, Stage.GEMM, 80d), 1));
     report.add(
         Kind.SVG2,
         new Measured(60, 10, Map.of(Stage.STEP, 60d, Stage.BLOCKS, 44d, Stage.KMEANS, 4d), .25));
-    List<String> rows =
-        report.results().stream()
+    List<String> found =
+        rows.results().stream()
             .map(
                 r ->
                     "%s %s %.1f %s %s"
@@ -60,6 +49,6 @@ class StepReportTest {
             "svg2 layer 10.0 PyTorch 5.0",
             "svg2 k-means 1.0 null null",
             "svg2 other 10.0 null null"),
-        rows);
+        found);
   }
 }
