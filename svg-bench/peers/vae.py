@@ -3,7 +3,9 @@
 Needs: PyTorch 2.4 or later with CUDA; the sources of diffusers (a clone, or its one file src/diffusers/models/autoencoders/
 autoencoder_kl_wan.py), which need not be installed: what the file imports of the rest is replaced by a few lines here.
 Usage: python3 vae.py DIFFUSERS [--config FILE] [--height N] [--width N] [--frames N] [--repeats N] [--passes decode,encode]
-       [--record DIR]
+       [--benchmark] [--record DIR]
+--benchmark lets cuDNN try its algorithms for each shape before the times are taken (torch.backends.cudnn.benchmark); the peer
+is then "diffusers, cudnn.benchmark". `svg-bench vae --peers` takes the lines of a run with it and of one without in one file.
 Weights are normal, scaled by the inputs of each output; latents are normal. --record writes DIR/vae (config and weights as a
 checkpoint has them) and DIR/trace.safetensors (latents, and the video that fp32 without TF32 makes of them), for
 `svg-bench vae --recorded DIR`, and prints the PSNR of its own bf16. Prints one JSON object a line, medians of events.
@@ -139,6 +141,7 @@ def main():
     parser.add_argument("--frames", type=int, default=81)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--passes", default="decode,encode")
+    parser.add_argument("--benchmark", action="store_true", help="let cuDNN choose its algorithms by trial")
     parser.add_argument("--record", metavar="DIR")
     options = parser.parse_args()
     autoencoder = load_class(options.diffusers)
@@ -156,6 +159,7 @@ def main():
     latents = torch.randn(size, generator=generator, device="cuda").bfloat16()
     if options.record:
         record(options.record, model, latents)
+    torch.backends.cudnn.benchmark = options.benchmark  # not of what is recorded
     video = torch.rand((1, 3, options.frames, options.height, options.width), generator=generator, device="cuda").bfloat16() * 2 - 1
     passes = {"decode": lambda: model._decode(latents, return_dict=False), "encode": lambda: model._encode(video)}
     for name in options.passes.split(","):
@@ -166,7 +170,7 @@ def main():
         row = {
             "benchmark": "vae",
             "params": {**shape, "frames": options.frames, "pass": name},
-            "peer": "diffusers",
+            "peer": "diffusers, cudnn.benchmark" if options.benchmark else "diffusers",
             "peer_ms": round(time, 2),
             "device": torch.cuda.get_device_name(),
         }
