@@ -4,7 +4,7 @@
 // slice of channels one box of pixels arrives, as large as all spatial taps need together; the engine fills what lies
 // outside of the frame with zeros. A tap is then nothing but another first row in that box: of 64 pixels of a product
 // every 8 are neighbours in a line, and lines lie a box's width apart. So a box is read once for all taps, and what is
-// left to bring are the weights, a slice of one tap at a time.
+// left to bring are the weights, a slice of one tap at a time. The residual follows a tile's pixels in boxes of its own.
 //
 // Arithmetic: 2 * terms per output. From L2, for 9 taps: with 192 channels, tiles of 256 pixels, 216 operations a byte;
 // with 96 channels, tiles of 512 pixels, 300. Shared memory: a product of 64 pixels reads 2 KB of them and 32 bytes a
@@ -26,7 +26,8 @@ constexpr int kShared = 227 * 1024, kExtra = 1024 /* alignment */ + 512 /* barri
 template <int Outputs, int Blocks, int Slice>
 struct Tile {
   static constexpr int kOutputs = Outputs, kBlocks = Blocks, kSlice = Slice;
-  static constexpr int kSquares = kConsumers * Blocks;
+  static constexpr int kSquares = kConsumers * Blocks, kPixels = kSquares * 64;
+  static constexpr int kResidualBoxes = Outputs / Slice;  // none for the smallest tile
   static constexpr int kPixelBytes = Slice * 2, kWeightBytes = Outputs * Slice * 2;
   static_assert(kWeightBytes % 1024 == 0, "slices of weights start at multiples of the swizzle pattern");
   static_assert(Outputs * Blocks / 2 <= 192, "the sums have to fit into registers");
@@ -83,11 +84,13 @@ Layout best_layout(const Convolution& c) {
 struct Operands {
   CUtensorMap earlier, x;  // (C, X, Y, T) in boxes of a slice of a layout's pixels
   CUtensorMap weight;      // (C, taps, O of every phase) in boxes of a slice of one tap's outputs
+  CUtensorMap residual;    // (O, X, Y, T) in boxes of a slice of a tile's outputs
   Convolution c;           // of a phase
   int phases;              // in rows and in columns: output pixels that are apart are one convolution, see fold()
   Layout layout;
   int tiles_across, tiles_down, output_tiles, tiles;
-  bool whole;  // rows of out and residual are made of 16-byte pieces
+  bool residual_boxes;  // the residual comes in boxes
+  bool whole;           // rows of out are made of 16-byte pieces, and there is no other residual
 };
 
 #if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -140,6 +143,13 @@ __device__ inline void bring_pixels(const Operands& p, char* boxes, Barriers& ba
                  in_clip, barriers.pixels_full[slot.stage]);
       }
     }
+    if (!p.residual_boxes) continue;
+    for (int i = 0; i < Tile::kResidualBoxes; i++, slot.next()) {
+      barriers.pixels_free[slot.stage].wait(slot.parity);
+      barriers.pixels_full[slot.stage].arrive_expecting(Tile::kPixels * Tile::kPixelBytes);
+      copy_box(boxes + slot.stage * p.layout.box_bytes, p.residual, corner.output + i * Tile::kSlice, corner.column,
+               corner.row, corner.frame, barriers.pixels_full[slot.stage]);
+    }
   }
 }
 
@@ -170,49 +180,61 @@ __device__ inline float2 unpacked(uint32_t pair) {
   return {to_float(both.v[0]), to_float(both.v[1])};
 }
 
-/// Adds bias and residual and writes one thread's sums of an output pixel, or nothing where there is none; all lanes
-/// call it. Sum 4 j + 2 half + {0, 1} is of channel 8 j + 2 (lane % 4) + {0, 1}.
+/// Starts the sums of a thread's pixels from the bias: sum 4 j + {0, 1}, and 4 j + {2, 3} of the pixel below, are of
+/// channels 8 j + 2 (lane % 4) + {0, 1}.
+template <class T, int Blocks, int N>
+__device__ inline void start_from_bias(const Operands& p, float (&sums)[Blocks][N], int first_output) {
+  const T* const bias = static_cast<const T*>(p.c.bias);
+#pragma unroll
+  for (int i = 0; i < N / 2; i++) {
+    const int channel = first_output + i / 2 * 8 + threadIdx.x % 4 * 2 + i % 2;
+    const float offset = bias != nullptr && channel < p.c.out_channels ? to_float(bias[channel]) : 0.f;
+#pragma unroll
+    for (int b = 0; b < Blocks; b++) sums[b][i / 2 * 4 + i % 2] = sums[b][i / 2 * 4 + 2 + i % 2] = offset;
+  }
+}
+
+/// Adds a slice of a tile's residual to the sums that belong to one of its pixels, the first of them sums[0].
+template <class T, class Tile>
+__device__ inline void add_residual(float* sums, const char* box, int pixel) {
+#pragma unroll
+  for (int j = 0; j < Tile::kSlice / 8; j++) {
+    const int at = swizzled(pixel, j * 8 + threadIdx.x % 4 * 2, Tile::kSlice);
+    const float2 added = unpacked<T>(*reinterpret_cast<const uint32_t*>(box + at));
+    sums[j * 4] += added.x;
+    sums[j * 4 + 1] += added.y;
+  }
+}
+
+/// Writes the sums of an output pixel, or nothing where there is none; all lanes call it. Half 1 is the pixel below.
 template <class T, int N>
 __device__ inline void write_pixel(const Operands& p, const float (&sums)[N], int half, int64_t pixel, bool there,
                                    int first_output) {
   const int quad = threadIdx.x % 4, outputs = p.c.out_channels;
   T* const out = static_cast<T*>(p.c.out) + pixel * outputs;
-  const T* const residual = p.c.residual == nullptr ? nullptr : static_cast<const T*>(p.c.residual) + pixel * outputs;
-  const T* const bias = static_cast<const T*>(p.c.bias);
   if (N % 16 == 0 && p.whole) {
 #pragma unroll
     for (int j = 0; j < N / 4; j += 4) {
-      const int piece = first_output + (j + quad) * 8;  // this lane's after the exchange
-      const bool inside = there && piece < outputs;
-      uint32_t words[4] = {};
-      if (residual != nullptr) {
-        if (inside) {
-          const uint4 read = *reinterpret_cast<const uint4*>(residual + piece);
-          words[0] = read.x, words[1] = read.y, words[2] = read.z, words[3] = read.w;
-        }
-        exchange(words);
-      }
+      uint32_t words[4];
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        const float2 added = unpacked<T>(words[i]);
-        float2 offset = {0, 0};
-        const int channel = first_output + (j + i) * 8 + quad * 2;
-        if (bias != nullptr && channel < outputs) {
-          offset = unpacked<T>(*reinterpret_cast<const uint32_t*>(bias + channel));
-        }
         const int at = (j + i) * 4 + half * 2;
-        words[i] = packed<T>(within<T>(sums[at] + offset.x + added.x), within<T>(sums[at + 1] + offset.y + added.y));
+        words[i] = packed<T>(within<T>(sums[at]), within<T>(sums[at + 1]));
       }
       exchange(words);
-      if (inside) *reinterpret_cast<uint4*>(out + piece) = make_uint4(words[0], words[1], words[2], words[3]);
+      const int piece = first_output + (j + quad) * 8;  // this lane's after the exchange
+      if (there && piece < outputs) {
+        *reinterpret_cast<uint4*>(out + piece) = make_uint4(words[0], words[1], words[2], words[3]);
+      }
     }
   } else if (there) {
+    const T* const residual =
+        p.c.residual == nullptr || p.residual_boxes ? nullptr : static_cast<const T*>(p.c.residual) + pixel * outputs;
 #pragma unroll
     for (int i = 0; i < N / 2; i++) {
       const int channel = first_output + i / 2 * 8 + quad * 2 + i % 2;
       if (channel >= outputs) continue;
       float sum = sums[i / 2 * 4 + half * 2 + i % 2];
-      if (bias != nullptr) sum += to_float(bias[channel]);
       if (residual != nullptr) sum += to_float(residual[channel]);
       out[channel] = from_float<T>(within<T>(sum));
     }
@@ -237,7 +259,8 @@ __device__ inline void multiply(const Operands& p, const char* boxes, const char
   float sums[kBlocks][kOutputs / 2];
   for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
     Barrier *used_pixels = nullptr, *used_weights = nullptr;  // by the products before the latest
-    int accumulate = 0;
+    const Corner corner = Corner::of<Tile>(p, tile);
+    start_from_bias<T>(p, sums, corner.output);
 #pragma unroll
     for (int b = 0; b < kBlocks; b++) wgmma_hold(sums[b]);
     for (int round = 0; round < rounds; round++, pixel_slot.next()) {
@@ -254,7 +277,7 @@ __device__ inline void multiply(const Operands& p, const char* boxes, const char
 #pragma unroll
             for (int k = 0; k < Tile::kSlice; k += 16) {
               WgmmaShared<T, kOutputs>::run(sums[b], rows_descriptor<Tile::kSlice>(tap + offset[b] + k * 2, line_bytes),
-                                            panel_descriptor<Tile::kSlice>(slice + k * 2), k > 0 || accumulate);
+                                            panel_descriptor<Tile::kSlice>(slice + k * 2), 1);
             }
           }
           wgmma_commit();
@@ -263,7 +286,6 @@ __device__ inline void multiply(const Operands& p, const char* boxes, const char
           used_weights = &barriers.weights_free[weight_slot.stage];
           if (used_pixels != nullptr) release(*used_pixels);
           used_pixels = nullptr;
-          accumulate = 1;
         }
       }
       used_pixels = &barriers.pixels_free[pixel_slot.stage];
@@ -274,7 +296,24 @@ __device__ inline void multiply(const Operands& p, const char* boxes, const char
     release(*used_weights);
     release(*used_pixels);
 
-    const Corner corner = Corner::of<Tile>(p, tile);
+    if (p.residual_boxes) {
+      const auto pixel = [&](int b, int half) {
+        return (row(b) + warp * 2 + half) * (8 * layout.across) + column(b) + lane / 4;
+      };
+#pragma unroll
+      for (int i = 0; i < Tile::kResidualBoxes; i++, pixel_slot.next()) {
+        barriers.pixels_full[pixel_slot.stage].wait(pixel_slot.parity);
+        const char* const box = boxes + pixel_slot.stage * layout.box_bytes;
+#pragma unroll
+        for (int b = 0; b < kBlocks; b++) {
+#pragma unroll
+          for (int half = 0; half < 2; half++) {
+            add_residual<T, Tile>(sums[b] + i * Tile::kSlice / 2 + half * 2, box, pixel(b, half));
+          }
+        }
+        release(barriers.pixels_free[pixel_slot.stage]);
+      }
+    }
 #pragma unroll
     for (int b = 0; b < kBlocks; b++) {
 #pragma unroll
@@ -384,21 +423,31 @@ void launch_tile(Convolution c, const Device& device, cudaStream_t stream) {
     unsupported("%d pixels of %d channels are %lld tiles, the CUDA library has at most %d for one call", c.out_pixels(),
                 c.out_channels, (long long)tiles, INT32_MAX / 2);
   }
+  const auto boxes = [&](const void* data, int channels, int width, int height, int frames, int box_width,
+                         int box_height) {
+    const cuuint64_t pixel = channels * 2ull, line = pixel * width, frame = line * height;
+    return tensor_map<4>(data, c.dtype,
+                         {cuuint64_t(channels), cuuint64_t(width), cuuint64_t(height), cuuint64_t(frames)},
+                         {pixel, line, frame}, {Tile::kSlice, cuuint32_t(box_width), cuuint32_t(box_height), 1});
+  };
   const auto clip = [&](const void* data, int frames) {
-    const cuuint64_t pixel = c.channels * 2ull, line = pixel * c.width, frame = line * c.height;
-    return tensor_map<4>(
-        data, c.dtype, {cuuint64_t(c.channels), cuuint64_t(c.width), cuuint64_t(c.height), cuuint64_t(frames)},
-        {pixel, line, frame}, {Tile::kSlice, cuuint32_t(layout.box_width), cuuint32_t(layout.box_height), 1});
+    return boxes(data, c.channels, c.width, c.height, frames, layout.box_width, layout.box_height);
   };
   const CUtensorMap x = clip(c.x, c.frames);
   const CUtensorMap weight = tensor_map<3>(
       c.weight, c.dtype, {cuuint64_t(c.channels), cuuint64_t(c.taps), cuuint64_t(c.out_channels) * phases * phases},
       {cuuint64_t(c.channels) * 2, cuuint64_t(c.terms) * 2}, {Tile::kSlice, 1, Tile::kOutputs});
   const auto aligned_to = [](const void* array, int bytes) { return reinterpret_cast<uintptr_t>(array) % bytes == 0; };
+  const bool pieces = c.out_channels % 8 == 0;
+  const bool residual_boxes =
+      c.residual != nullptr && Tile::kResidualBoxes > 0 && phases == 1 && pieces && aligned_to(c.residual, 16);
   const Operands operands{
       c.earlier_frames > 0 ? clip(c.earlier, c.earlier_frames) : x,
       x,
       weight,
+      residual_boxes ? boxes(c.residual, c.out_channels, c.out_width, c.out_height, c.out_frames, 8 * layout.across,
+                             8 * layout.down)
+                     : x,
       c,
       phases,
       layout,
@@ -406,7 +455,8 @@ void launch_tile(Convolution c, const Device& device, cudaStream_t stream) {
       int(ceil_div(c.out_height, 8 * layout.down)),
       output_tiles,
       int(tiles),
-      c.out_channels % 8 == 0 && aligned_to(c.out, 16) && aligned_to(c.residual, 16) && aligned_to(c.bias, 4)};
+      residual_boxes,
+      (c.residual == nullptr || residual_boxes) && pieces && aligned_to(c.out, 16)};
   launch("convolution (wgmma)", convolve<T, Tile>, unsigned(tiles < device.processors ? tiles : device.processors),
          kThreads, layout.shared(Tile::kWeightBytes), stream, operands);
 }
