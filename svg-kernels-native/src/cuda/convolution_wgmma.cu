@@ -4,7 +4,7 @@
 // slice of channels one box of pixels arrives, as large as all spatial taps need together; the engine fills what lies
 // outside of the frame with zeros. A tap is then nothing but another first row in that box: of 64 pixels of a product
 // every 8 are neighbours in a line, and lines lie a box's width apart. So a box is read once for all taps, and what is
-// left to bring are the weights, a slice of one tap at a time. The residual follows a tile's pixels in boxes of its own.
+// left to bring are the weights, a slice of one tap at a time. A residual follows a tile's pixels, in boxes of its own.
 //
 // Arithmetic: 2 * terms per output. From L2, for 9 taps: with 192 channels, tiles of 256 pixels, 216 operations a byte;
 // with 96 channels, tiles of 512 pixels, 300. Shared memory: a product of 64 pixels reads 2 KB of them and 32 bytes a
@@ -441,13 +441,14 @@ void launch_tile(Convolution c, const Device& device, cudaStream_t stream) {
   const bool pieces = c.out_channels % 8 == 0;
   const bool residual_boxes =
       c.residual != nullptr && Tile::kResidualBoxes > 0 && phases == 1 && pieces && aligned_to(c.residual, 16);
+  const CUtensorMap residual = residual_boxes ? boxes(c.residual, c.out_channels, c.out_width, c.out_height,
+                                                      c.out_frames, 8 * layout.across, 8 * layout.down)
+                                              : x;
   const Operands operands{
       c.earlier_frames > 0 ? clip(c.earlier, c.earlier_frames) : x,
       x,
       weight,
-      residual_boxes ? boxes(c.residual, c.out_channels, c.out_width, c.out_height, c.out_frames, 8 * layout.across,
-                             8 * layout.down)
-                     : x,
+      residual,
       c,
       phases,
       layout,
@@ -456,7 +457,8 @@ void launch_tile(Convolution c, const Device& device, cudaStream_t stream) {
       output_tiles,
       int(tiles),
       residual_boxes,
-      (c.residual == nullptr || residual_boxes) && pieces && aligned_to(c.out, 16)};
+      (c.residual == nullptr || residual_boxes) && pieces && aligned_to(c.out, 16),
+  };
   launch("convolution (wgmma)", convolve<T, Tile>, unsigned(tiles < device.processors ? tiles : device.processors),
          kThreads, layout.shared(Tile::kWeightBytes), stream, operands);
 }
