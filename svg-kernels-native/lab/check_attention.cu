@@ -53,6 +53,8 @@ class AttentionChecker : public Checker {
     dense({SVG_F16, 4, 200, 300, 64, true}, 0, {299, 0, 128, 64});
     dense({SVG_BF16, 4, 300, 300, 128, true}, 200, {300, 0, 100, 250});
     dense({SVG_BF16, 2, 100, 200, 128}, 0, {}, 0);
+    dense({SVG_BF16, 2, 300, 9001, 128, true});  // so many keys that tiles are large
+    dense({SVG_F16, 2, 200, 8800, 128}, 0, {8500, 177});
   }
 
   void band() {
@@ -83,6 +85,7 @@ class AttentionChecker : public Checker {
     }
     band(900, 70, 30, 0, 127, {SVG_F16, 3, 0, 0, 128, true});
     band(900, 70, 30, 90, 200, {SVG_BF16, 3, 0, 0, 96, true, 10});
+    band(8800, 77, 130, 300, 500, {SVG_BF16, 1, 0, 0, 128, true});
   }
 
   void blocks() {
@@ -103,6 +106,16 @@ class AttentionChecker : public Checker {
     blocks({100, 200}, many, 0.5, {SVG_BF16, 2});
     blocks({100, 200}, std::vector<int>(500, 2), 0.5, {SVG_BF16, 2, 0, 0, 64});
     blocks(many, {100, 200, 300}, 0.5, {SVG_BF16, 2});
+    // So many keys that tiles are large. Lists of no tile, one, two and more, whose last tile is full or not; works for
+    // one warpgroup and for both, some ten of them in one block.
+    std::vector<int> keys, queries(600);
+    for (int i = 0; i < 60; i++) keys.push_back(std::vector<int>{176, 88, 1, 175, 352, 44}[i % 6]);
+    for (int& size : queries) size = int(random_() % 140);
+    blocks(queries, keys, 0.03, {SVG_BF16, 2});
+    blocks(queries, keys, 0.1, {SVG_F16, 1, 0, 0, 128, true});
+    for (double density : {0.5, 1.0}) {
+      blocks({1, 63, 64, 65, 128, 129, 192, 0, 30}, keys, density, {SVG_BF16, 2, 0, 0, 128, true, 10});
+    }
   }
 
   void plan() {
