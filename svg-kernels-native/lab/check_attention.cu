@@ -102,7 +102,7 @@ class AttentionChecker : public Checker {
     blocks({1}, {1}, 1, {});
     blocks({0, 0, 77}, {0, 1, 0}, 1, {});
     std::vector<int> many(700);
-    for (int& size : many) size = int(random_() % 4);
+    for (int& size : many) size = int(random() % 4);
     blocks({100, 200}, many, 0.5, {SVG_BF16, 2});
     blocks({100, 200}, std::vector<int>(500, 2), 0.5, {SVG_BF16, 2, 0, 0, 64});
     blocks(many, {100, 200, 300}, 0.5, {SVG_BF16, 2});
@@ -242,7 +242,7 @@ class AttentionChecker : public Checker {
 
   void dense(Case c, int split = 0, const std::vector<int>& lengths = {}, float scale = -1) {
     if (scale < 0) scale = 1 / std::sqrt(float(c.dim));
-    Tensors t(c, random_);
+    Tensors t(c, random);
     Values<int32_t> k_lengths(c.heads);
     Values<float> lse(size_t(c.heads) * c.q_rows);
     for (size_t h = 0; h < lengths.size(); h++) {
@@ -274,7 +274,7 @@ class AttentionChecker : public Checker {
     const int real = video + prompt;
     c.q_rows = c.k_rows = real + padding;
     const float scale = 1 / std::sqrt(float(c.dim));
-    Tensors t(c, random_);
+    Tensors t(c, random);
     for (int h = 0; h < c.heads; h++) {
       for (int row = real; row < c.k_rows && h > 0; row++) {
         for (Tensor* x : {&t.q, &t.k, &t.v}) Tensors::spoil(*x, h, row);
@@ -313,7 +313,7 @@ class AttentionChecker : public Checker {
     c.k_rows = int(k_cluster.size());
     Values<uint8_t> map(size_t(c.heads) * q_clusters * k_clusters);
     std::bernoulli_distribution keep(density);
-    for (size_t i = 0; i < map.count; i++) map[i] = keep(random_) ? uint8_t(1 + random_() % 255) : 0;
+    for (size_t i = 0; i < map.count; i++) map[i] = keep(random) ? uint8_t(1 + random() % 255) : 0;
     for (int h = 0; h < c.heads; h++) {
       for (int i = 0, sum = 0; i <= q_clusters; sum += i < q_clusters ? q_sizes[i] : 0, i++)
         q_offsets[h * (q_clusters + 1) + i] = sum;
@@ -323,7 +323,7 @@ class AttentionChecker : public Checker {
     const Sees sees = [&](int h, int q, int k) {
       return map[(size_t(h) * q_clusters + q_cluster[q]) * k_clusters + k_cluster[k]] != 0;
     };
-    Tensors t(c, random_);
+    Tensors t(c, random);
     for (int h = 0; h < c.heads; h++) {
       for (int k = 0; k < c.k_rows; k++) {
         bool seen = false;
@@ -485,18 +485,18 @@ class AttentionChecker : public Checker {
     const auto draw = [&](Values<int32_t>& offsets, int clusters) {
       std::vector<int> sizes(clusters);
       int sum = 0;
-      for (int& size : sizes) sum += size = random_() % 3 == 0 ? 0 : int(random_() % (largest + 1));
+      for (int& size : sizes) sum += size = random() % 3 == 0 ? 0 : int(random() % (largest + 1));
       sizes[0]++;
       sum++;
       for (int h = 0; h < heads; h++) {
-        std::shuffle(sizes.begin(), sizes.end(), random_);
+        std::shuffle(sizes.begin(), sizes.end(), random);
         for (int i = 0, at = 0; i <= clusters; at += i < clusters ? sizes[i] : 0, i++)
           offsets[h * (clusters + 1) + i] = at;
       }
       return sum;
     };
     const int q_rows = draw(q_offsets, q_clusters), k_rows = draw(k_offsets, k_clusters);
-    for (size_t i = 0; i < map.count; i++) map[i] = keep(random_);
+    for (size_t i = 0; i < map.count; i++) map[i] = keep(random);
     for (Array* array : {&q_offsets.array, &k_offsets.array, &map.array}) array->upload();
 
     svg::BlocksProblem problem{{SVG_BF16, heads, 64, q_rows, k_rows, 1, {}, {}, {}, {}},
