@@ -24,7 +24,10 @@ class Checker {
   explicit Checker(const Libraries& libraries) : libraries(libraries) {}
 
   int failures() const { return failures_; }
-  void report() const { std::printf("checks: %d passed, %d failed\n", passed_, failures_); }
+  void report() {
+    if (passed_ + failures_ == 0) expect(false, "no check has this name");
+    std::printf("checks: %d passed, %d failed\n", passed_, failures_);
+  }
 
   void expect(bool holds, const std::string& what) {
     holds ? passed_++ : failures_++;
