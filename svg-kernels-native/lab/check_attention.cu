@@ -110,7 +110,7 @@ class AttentionChecker : public Checker {
     // one warpgroup and for both, some ten of them in one block.
     std::vector<int> keys, queries(600);
     for (int i = 0; i < 60; i++) keys.push_back(std::vector<int>{176, 88, 1, 175, 352, 44}[i % 6]);
-    for (int& size : queries) size = int(random_() % 140);
+    for (int& size : queries) size = int(random() % 140);
     blocks(queries, keys, 0.03, {SVG_BF16, 2});
     blocks(queries, keys, 0.1, {SVG_F16, 1, 0, 0, 128, true});
     for (double density : {0.5, 1.0}) {
