@@ -3,8 +3,8 @@
 With --library also svg_kernels.h's functions, on the same tensors, ours and the peer in turn: a card at its power limit
 changes its clock from second to second, and attention is what takes it there. FlashAttention-2 is held against the mma.sync
 path (SVG_CUDA_MMA=sync). SVG2 has no peer that does the same work here: it is held against cuDNN's dense attention of as many
-heads, per allowed pair; its clusters are drawn from Dirichlet(2), none empty, and its blocks from Bernoulli(density), at
-least one a row.
+heads, per allowed pair; its clusters have sizes from Dirichlet(2), none empty, or equal ones, or one holds half of the rows;
+its blocks are from Bernoulli(density), at least one a row.
 
 Needs: PyTorch 2.5 or later with CUDA and cuDNN; flex attention also Triton and a C++ compiler; for --library,
 libsvg_kernels_cuda.so (svg-kernels-native/lab/build.sh makes one).
@@ -13,17 +13,14 @@ Prints one JSON object a line; with --library in the form of svg-bench/results. 
 medians of events; planning is part of SVG2's.
 """
 import argparse
-import ctypes
 import json
 import math
-import os
-import statistics
 
 import torch
+from kernels import Library, medians
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
-BF16 = 2  # svg_dtype
 DENSE = [  # heads, queries, keys, head dimension
     (40, 75_600, 75_600, 128),
     (24, 119_056, 119_056, 128),
@@ -41,55 +38,11 @@ BAND = (40, 75_600, 3600, 12_416)  # heads, tokens, sink, half width: Wan at 720
 BACKENDS = {"cudnn": ("cuDNN", SDPBackend.CUDNN_ATTENTION), "flash": ("FlashAttention-2", SDPBackend.FLASH_ATTENTION)}
 
 
-class Heads(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("head_stride", ctypes.c_int64), ("row_stride", ctypes.c_int64)]
-
-
-def struct(name, integers, pointers):
-    fields = [("struct_size", ctypes.c_uint32)] + [(f, ctypes.c_int32) for f in ["dtype", "heads", "head_dim", *integers.split()]]
-    fields += [("scale", ctypes.c_float)] + [(f, Heads) for f in ("q", "k", "v", "out")]
-    return type(name, (ctypes.Structure,), {"_fields_": fields + [(f, ctypes.c_void_p) for f in pointers.split()]})
-
-
-STRUCTS = {
-    "svg_attention_dense": struct("Dense", "q_rows k_rows split", "k_lengths lse"),
-    "svg_attention_band": struct("Band", "rows video_rows prompt_rows sink_keys half_width", ""),
-    "svg_attention_blocks": struct("Blocks", "q_rows k_rows q_clusters k_clusters", "q_offsets k_offsets map"),
-}
-
-
-class Library:
-    def __init__(self, path):
-        self.library = ctypes.CDLL(path)
-        self.library.svg_last_error.restype = ctypes.c_char_p
-
-    def call(self, name, q, k, v, out, path=None, **values):
-        """q, k, v and out: (1, heads, rows, dim)."""
-        params = STRUCTS[name](struct_size=ctypes.sizeof(STRUCTS[name]), dtype=BF16, heads=q.shape[1], head_dim=q.shape[3])
-        params.scale = 1 / math.sqrt(q.shape[3])
-        for field, t in {"q": q, "k": k, "v": v, "out": out}.items():
-            setattr(params, field, Heads(t.data_ptr(), t.stride(1), t.stride(2)))
-        for field, value in values.items():
-            setattr(params, field, value.data_ptr() if isinstance(value, torch.Tensor) else value)
-        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
-        os.environ["SVG_CUDA_MMA"] = path or ""
-        if getattr(self.library, name)(ctypes.byref(params), stream) != 0:
-            raise RuntimeError(self.library.svg_last_error().decode())
-
-
-def medians(repeats, *calls):
-    """The times of calls that take turns."""
-    times = [[] for _ in calls]
-    for i in range(repeats + 1):
-        for call, series in zip(calls, times):
-            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            start.record()
-            call()
-            end.record()
-            end.synchronize()
-            if i > 0:
-                series.append(start.elapsed_time(end))
-    return [statistics.median(series) for series in times]
+def attend(library, function, q, k, v, out, path, **values):
+    """q, k, v and out: (1, heads, rows, dim)."""
+    _, heads, _, dim = q.shape
+    common = {"dtype": q.dtype, "heads": heads, "head_dim": dim, "scale": 1 / math.sqrt(dim)}
+    library.call(function, path, **common, q=q[0], k=k[0], v=v[0], out=out[0], **values)
 
 
 def report(benchmark, params, dim, pairs, peer, peer_ms, ms=None):
@@ -116,7 +69,7 @@ def compare(library, benchmark, params, tensors, pairs, peer, call, function, re
         report(benchmark, params, dim, pairs, peer, peer_ms)
         return peer_ms
     out = torch.full_like(tensors[0], float("nan"))
-    ours = lambda: library.call(function, *tensors, out, path, **values)
+    ours = lambda: attend(library, function, *tensors, out, path, **values)
     ours()
     expected = call().float()
     error = ((out.float() - expected).norm() / expected.norm()).item()
@@ -144,8 +97,11 @@ def dense(library, name, shapes):
 
 
 def offsets(sizes, heads, rows, clusters):
-    share = {"Dirichlet(2)": lambda: torch._standard_gamma(torch.full((heads, clusters), 2.0)),
-             "equal": lambda: torch.ones(heads, clusters)}[sizes]()
+    share = torch.ones(heads, clusters)
+    if sizes != "equal":
+        share = torch._standard_gamma(2 * share)
+    if sizes == "one giant":  # holds half of the rows
+        share[:, clusters // 3] += share.sum(1)
     ends = (share.cumsum(1) / share.sum(1, keepdim=True) * (rows - clusters)).round().int() + torch.arange(1, clusters + 1)
     ends[:, -1] = rows
     return torch.cat([torch.zeros(heads, 1), ends], 1).int()
@@ -163,7 +119,7 @@ def blocks(library, name, shapes, densities):
             with sdpa_kernel(backend):
                 scaled_dot_product_attention(q, k, v)
 
-        for sizes, density in [("Dirichlet(2)", d) for d in densities] + [("equal", 0.25)]:
+        for sizes, density in [("Dirichlet(2)", d) for d in densities] + [("equal", 0.25), ("one giant", 0.25)]:
             torch.manual_seed(1)
             q_offsets, k_offsets = offsets(sizes, heads, tokens, q_clusters), offsets(sizes, heads, tokens, k_clusters)
             kept = torch.rand(heads, q_clusters, k_clusters) < density
@@ -171,8 +127,8 @@ def blocks(library, name, shapes, densities):
             seen = kept.double() @ k_offsets.diff(dim=1).double()[:, :, None]
             pairs = (seen[:, :, 0] * q_offsets.diff(dim=1)).sum().item()
             values = {"q_offsets": q_offsets.cuda(), "k_offsets": k_offsets.cuda(), "map": kept.to(torch.uint8).cuda()}
-            ours = lambda: library.call("svg_attention_blocks", q, k, v, out, path, q_rows=tokens, k_rows=tokens,
-                                        q_clusters=q_clusters, k_clusters=k_clusters, **values)
+            ours = lambda: attend(library, "svg_attention_blocks", q, k, v, out, path, q_rows=tokens, k_rows=tokens,
+                                  q_clusters=q_clusters, k_clusters=k_clusters, **values)
             ms, dense_ms = medians(3, ours, call)
             if out.isnan().any():
                 raise RuntimeError("svg2 leaves rows unwritten")

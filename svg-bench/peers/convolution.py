@@ -11,15 +11,12 @@ Prints one JSON object a line, with --library in the form of svg-bench/results. 
 a full kernel; times are medians of events.
 """
 import argparse
-import ctypes
 import json
-import os
-import statistics
 
 import torch
 import torch.nn.functional as F
+from kernels import Library, medians
 
-BF16 = 2  # svg_dtype
 SHAPES = [  # frames, earlier frames, height, width, channels, outputs, kernel's frames and side, repeat
     (4, 2, 720, 1280, 96, 96, 3, 3, 1),
     (4, 2, 360, 640, 192, 192, 3, 3, 1),
@@ -35,50 +32,14 @@ SHAPES = [  # frames, earlier frames, height, width, channels, outputs, kernel's
     (4, 0, 360, 640, 192, 96, 1, 3, 2),
     (4, 0, 180, 320, 384, 192, 1, 3, 2),
 ]
-INTEGERS = ("dtype frames height width channels earlier_frames out_channels kernel_frames kernel_height kernel_width frame_stride "
-            "stride repeat pad_top pad_bottom pad_left pad_right")
-POINTERS = "earlier x weight bias residual out"
-
-
-class Params(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_uint32)] + [(f, ctypes.c_int32) for f in INTEGERS.split()]
-    _fields_ += [(f, ctypes.c_void_p) for f in POINTERS.split()]
-
-
-class Library:
-    def __init__(self, path):
-        self.library = ctypes.CDLL(path)
-        self.library.svg_last_error.restype = ctypes.c_char_p
-
-    def convolve(self, clip, weight, bias, out, earlier, pad, repeat, path):
-        """clip (T, Y, X, C), the first frames of which are given apart; weight (O, kt, ky, kx, C), out (T', Y, X, O)."""
-        before, x = clip[:earlier], clip[earlier:]
-        params = Params(struct_size=ctypes.sizeof(Params), dtype=BF16, frames=x.shape[0], height=x.shape[1], width=x.shape[2])
-        params.channels, params.earlier_frames, params.out_channels = x.shape[3], earlier, weight.shape[0]
-        params.kernel_frames, params.kernel_height, params.kernel_width = weight.shape[1:4]
-        params.frame_stride, params.stride, params.repeat = 1, 1, repeat
-        params.pad_top = params.pad_bottom = params.pad_left = params.pad_right = pad
-        for field, tensor in {"earlier": before, "x": x, "weight": weight, "bias": bias, "out": out}.items():
-            setattr(params, field, tensor.data_ptr())
-        os.environ["SVG_CUDA_MMA"] = path or ""
-        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
-        if self.library.svg_convolution(ctypes.byref(params), stream) != 0:
-            raise RuntimeError(self.library.svg_last_error().decode())
-
-
-def medians(repeats, calls):
-    """The times of calls that take turns."""
-    times = [[] for _ in calls]
-    for i in range(repeats + 2):
-        for call, series in zip(calls, times):
-            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            start.record()
-            call()
-            end.record()
-            end.synchronize()
-            if i > 1:
-                series.append(start.elapsed_time(end))
-    return [statistics.median(series) for series in times]
+def convolve(library, clip, weight, bias, out, earlier, pad, repeat, path):
+    """clip (T, Y, X, C), the first frames of which are given apart; weight (O, kt, ky, kx, C), out (T', Y, X, O)."""
+    _, height, width, channels = clip.shape
+    sizes = {"frames": len(clip) - earlier, "earlier_frames": earlier, "height": height, "width": width, "channels": channels}
+    sizes |= dict(zip(("out_channels", "kernel_frames", "kernel_height", "kernel_width"), weight.shape))
+    pads = {f"pad_{side}": pad for side in ("top", "bottom", "left", "right")}
+    library.call("svg_convolution", path, dtype=clip.dtype, frame_stride=1, stride=1, repeat=repeat, **sizes, **pads,
+                 earlier=clip[:earlier], x=clip[earlier:], weight=weight, bias=bias, out=out)
 
 
 def compare(library, repeats, frames, earlier, height, width, channels, outputs, kernel_frames, side, repeat):
@@ -96,26 +57,26 @@ def compare(library, repeats, frames, earlier, height, width, channels, outputs,
     if kernel_frames == 1:
         x, w = clip.permute(0, 3, 1, 2), weight[:, 0].permute(0, 3, 1, 2)
         doubled = lambda x: x if repeat == 1 else F.interpolate(x, scale_factor=repeat, mode="nearest-exact")
-        convolve = lambda x, w: F.conv2d(doubled(x), w, bias, padding=pad)
+        theirs = lambda x, w: F.conv2d(doubled(x), w, bias, padding=pad)
     else:
         x, w = clip.permute(3, 0, 1, 2)[None], weight.permute(0, 4, 1, 2, 3)
-        convolve = lambda x, w: F.conv3d(x, w, bias, padding=(0, pad, pad))
+        theirs = lambda x, w: F.conv3d(x, w, bias, padding=(0, pad, pad))
     peers = {"cuDNN, channels last": (x, w), "cuDNN": (x.contiguous(), w.contiguous())}
-    calls = [lambda x=x, w=w: convolve(x, w) for x, w in peers.values()]
+    calls = [lambda x=x, w=w: theirs(x, w) for x, w in peers.values()]
     ours = {}
     if library:
         out = torch.full((out_frames, height * repeat, width * repeat, outputs), float("nan"), device="cuda", dtype=torch.bfloat16)
         expected = calls[0]().float()
         expected = expected.permute(0, 2, 3, 1) if kernel_frames == 1 else expected[0].permute(1, 2, 3, 0)
         for path in (None, "sync"):
-            call = lambda path=path: library.convolve(clip, weight, bias, out, earlier, pad, repeat, path)
+            call = lambda path=path: convolve(library, clip, weight, bias, out, earlier, pad, repeat, path)
             call()
             error = ((out.float() - expected).norm() / expected.norm()).item()
             if not error < 0.004:
                 raise RuntimeError(f"{params}: {path or 'default'} path differs from cuDNN by {error:.2e}")
             ours[path] = call
         del expected
-    times = medians(repeats, [*ours.values(), *calls])
+    times = medians(repeats, *ours.values(), *calls, warm_up=2)
     common = {"device": torch.cuda.get_device_name()}
     for peer, peer_ms in zip(peers, times[len(ours):]):
         if not ours:

@@ -8,75 +8,14 @@ it would run on the copy engines, which are slower.) Prints one JSON object a li
 --library; a rate counts every input and output once.
 """
 import argparse
-import ctypes
 import json
 import math
-import statistics
 
 import torch
 import torch.nn.functional as F
+from kernels import Library, medians
 
 BF16 = torch.bfloat16
-CODES = {torch.float32: 0, torch.float16: 1, BF16: 2}
-
-
-class Heads(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("head_stride", ctypes.c_int64), ("row_stride", ctypes.c_int64)]
-
-
-def struct(name, fields):
-    """A params struct: names of int32 fields, of floats (name:f), of tensors (name:h) and of pointers (name:p)."""
-    kinds = {"i": ctypes.c_int32, "f": ctypes.c_float, "h": Heads, "p": ctypes.c_void_p}
-    pairs = [(field + ":i").split(":")[:2] for field in fields.split()]
-    return type(name, (ctypes.Structure,), {"_fields_": [("struct_size", ctypes.c_uint32)] + [(f, kinds[k]) for f, k in pairs]})
-
-
-STRUCTS = {
-    name: struct(name, fields)
-    for name, fields in {
-        "svg_rms_norm": "dtype heads rows width weight_dtype epsilon:f x:h out:h weight:p",
-        "svg_layer_norm": "dtype heads rows width weight_dtype modulation_dtype epsilon:f x:h out:h weight:p bias:p scale:h shift:h",
-        "svg_gated_residual": "dtype heads rows width gate_dtype x:h y:h out:h gate:h",
-        "svg_rope": "dtype heads rows head_dim pairs rotated_rows x:h out:h cos_table:p sin_table:p",
-        "svg_norm_rope": "dtype heads rows head_dim across_heads weight_dtype pairs rotated_rows epsilon:f x:h out:h weight:p "
-        "cos_table:p sin_table:p permuted_rows order:p",
-        "svg_activation": "x_dtype out_dtype heads rows width kind bias_dtype x:h out:h bias:p",
-        "svg_permute_rows": "dtype heads head_dim rows permuted_rows inverse src:h dst:h order:p",
-    }.items()
-}
-
-
-def heads(tensor):
-    """(heads, rows, channels), strides of 0 included."""
-    return Heads(tensor.data_ptr(), tensor.stride(0), tensor.stride(1))
-
-
-class Library:
-    def __init__(self, path):
-        self.library = ctypes.CDLL(path)
-        self.library.svg_last_error.restype = ctypes.c_char_p
-
-    def call(self, name, **values):
-        params = STRUCTS[name](ctypes.sizeof(STRUCTS[name]))
-        for field, value in values.items():
-            if isinstance(value, torch.Tensor):
-                value = heads(value) if dict(params._fields_)[field] is Heads else value.data_ptr()
-            setattr(params, field, CODES[value] if isinstance(value, torch.dtype) else value)
-        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
-        if getattr(self.library, name)(ctypes.byref(params), stream) != 0:
-            raise RuntimeError(self.library.svg_last_error().decode())
-
-
-def median_of_events(run, repeats=15):
-    times = []
-    for i in range(3 + repeats):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return statistics.median(times[3:])
 
 
 def milliseconds(calls):
@@ -89,7 +28,7 @@ def milliseconds(calls):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         kept = [call() for call in calls]  # so that no result takes the place of another
-    ms = median_of_events(graph.replay) / len(calls)
+    ms = medians(15, graph.replay, warm_up=3)[0] / len(calls)
     del kept, graph
     return ms
 
@@ -104,7 +43,7 @@ class Bench:
         self.only = only
         self.device = torch.cuda.get_device_name()
         source, target = normal(1 << 29), normal(1 << 29)
-        self.copy = 2 * 2 * source.numel() / median_of_events(lambda: target.copy_(source)) / 1e6
+        self.copy = 2 * 2 * source.numel() / medians(15, lambda: target.copy_(source), warm_up=3)[0] / 1e6
         print(json.dumps({"benchmark": "copy", "gb_per_s": round(self.copy), "device": self.device}))
 
     def compare(self, benchmark, params, size, inputs, ours, peers):
