@@ -90,7 +90,7 @@ public interface VideoPipeline extends AutoCloseable {
       try {
         TensorOps ops = TensorBackends.open(device);
         return new OwningPipeline(new WanPipeline(wan, ops, attention), ops, wan);
-      } catch (RuntimeException e) {
+      } catch (RuntimeException | Error e) { // of natives that do not load, for example
         wan.close();
         throw e;
       }
