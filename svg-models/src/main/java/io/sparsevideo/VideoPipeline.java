@@ -44,7 +44,7 @@ public interface VideoPipeline extends AutoCloseable {
    */
   Video generate(VideoRequest request);
 
-  /** Frees everything. */
+  /** Frees everything, after the generation that runs; closing again does nothing. */
   @Override
   void close();
 
