@@ -35,7 +35,8 @@ public interface VideoPipeline extends AutoCloseable {
    * Generates a video. The same request gives the same frames.
    *
    * @throws InvalidRequestException when the request cannot be met; nothing was computed
-   * @throws GenerationCancelledException when the request's cancellation or an interrupt stopped it
+   * @throws GenerationCancelledException when the request's cancellation or an interrupt stopped
+   *     it; the thread is not interrupted any more then
    * @throws CheckpointException when weights cannot be loaded
    * @throws SparseVideoException when the result is not a number
    * @throws io.sparsevideo.cuda.engine.CudaOutOfMemoryException when a GPU has no room; a smaller
