@@ -17,7 +17,8 @@ import java.util.Map;
  * @param device what would compute, or why it cannot be used here
  * @param pipelineClass as {@code model_index.json} names it
  * @param components in the order in which a generation uses them
- * @param defaults what a request gets that does not say otherwise, by name, in the order to show
+ * @param settings the request's own values, and those it gets where it has none, by name, in the
+ *     order to show
  * @param memory bytes needed, by purpose, in the order to show
  */
 public record ModelInfo(
@@ -25,12 +26,12 @@ public record ModelInfo(
     String device,
     String pipelineClass,
     List<Component> components,
-    Map<String, String> defaults,
+    Map<String, String> settings,
     Map<String, Long> memory) {
 
   public ModelInfo {
     components = List.copyOf(components);
-    defaults = Collections.unmodifiableMap(new LinkedHashMap<>(defaults));
+    settings = Collections.unmodifiableMap(new LinkedHashMap<>(settings));
     memory = Collections.unmodifiableMap(new LinkedHashMap<>(memory));
   }
 

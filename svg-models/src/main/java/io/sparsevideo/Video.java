@@ -89,6 +89,9 @@ public final class Video {
   /**
    * Writes the video in the format of the file's extension, as {@link VideoFiles#write}. The file
    * appears under its name only when it is complete.
+   *
+   * @throws InvalidRequestException when the format is unknown, or cannot hold this size or rate
+   * @throws io.sparsevideo.video.VideoFileException when it cannot be written
    */
   public void save(Path file) {
     VideoFiles.write(this, file);

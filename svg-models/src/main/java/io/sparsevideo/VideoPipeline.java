@@ -35,7 +35,8 @@ public interface VideoPipeline extends AutoCloseable {
    * Generates a video. The same request gives the same frames.
    *
    * @throws InvalidRequestException when the request cannot be met; nothing was computed
-   * @throws GenerationCancelledException when the request's cancellation or an interrupt stopped it
+   * @throws GenerationCancelledException when the request's cancellation or an interrupt stopped
+   *     it; the thread is not interrupted any more then
    * @throws CheckpointException when weights cannot be loaded
    * @throws SparseVideoException when the result is not a number
    * @throws io.sparsevideo.cuda.engine.CudaOutOfMemoryException when a GPU has no room; a smaller
@@ -44,7 +45,7 @@ public interface VideoPipeline extends AutoCloseable {
    */
   Video generate(VideoRequest request);
 
-  /** Frees everything. */
+  /** Frees everything, after the generation that runs; closing again does nothing. */
   @Override
   void close();
 
@@ -90,7 +91,7 @@ public interface VideoPipeline extends AutoCloseable {
       try {
         TensorOps ops = TensorBackends.open(device);
         return new OwningPipeline(new WanPipeline(wan, ops, attention), ops, wan);
-      } catch (RuntimeException e) {
+      } catch (RuntimeException | Error e) { // of natives that do not load, for example
         wan.close();
         throw e;
       }

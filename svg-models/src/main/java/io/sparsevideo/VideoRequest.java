@@ -9,6 +9,7 @@ import java.util.OptionalInt;
 /**
  * What to generate. Only the prompt is required; everything else defaults to the checkpoint's
  * {@code generation_config.json}, a named preset, or the component's own config, in that order.
+ * Values are checked by {@link VideoPipeline#generate}, which knows what the checkpoint can do.
  */
 public final class VideoRequest {
   private final Builder b;
@@ -118,11 +119,13 @@ public final class VideoRequest {
       return this;
     }
 
+    /** What to steer away from; used with guidance above 1. */
     public Builder optNegativePrompt(String value) {
       negativePrompt = Objects.requireNonNull(value, "negative prompt");
       return this;
     }
 
+    /** The first frame, for image-to-video checkpoints; others refuse it. */
     public Builder optImage(BufferedImage value) {
       image = Objects.requireNonNull(value, "image");
       return this;
@@ -140,28 +143,31 @@ public final class VideoRequest {
       return this;
     }
 
-    /** 4k + 1 for Wan and HunyuanVideo, 8k + 1 for Cosmos. */
+    /** Frames of the video: 4k + 1 for Wan. */
     public Builder optFrames(int value) {
       frames = value;
       return this;
     }
 
+    /** Denoising steps, at least 1. */
     public Builder optSteps(int value) {
       steps = value;
       return this;
     }
 
-    /** Scale of classifier-free guidance; 1 or less runs without it. */
+    /** Scale of classifier-free guidance, at least 0; 1 or less runs without it. */
     public Builder optGuidance(double value) {
       guidance = value;
       return this;
     }
 
+    /** The scheduler's flow shift, above 0. */
     public Builder optFlowShift(double value) {
       flowShift = value;
       return this;
     }
 
+    /** Frames per second of the written file, above 0 and at most 1000. */
     public Builder optFps(double value) {
       fps = value;
       return this;
@@ -182,11 +188,13 @@ public final class VideoRequest {
       return this;
     }
 
+    /** Told how the generation proceeds, on the thread that generates. */
     public Builder optListener(ProgressListener value) {
       listener = Objects.requireNonNull(value, "listener");
       return this;
     }
 
+    /** Cancelling it from any thread ends the generation. */
     public Builder optCancellation(Cancellation value) {
       cancellation = Objects.requireNonNull(value, "cancellation");
       return this;

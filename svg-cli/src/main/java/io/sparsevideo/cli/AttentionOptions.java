@@ -51,11 +51,25 @@ final class AttentionOptions {
   private Double density;
 
   @Option(
+      names = "--sampled-rows",
+      paramLabel = "N",
+      converter = Converters.OfCount.class,
+      description = "svg1: query rows that the choice of each head's band looks at.")
+  private Integer sampledRows;
+
+  @Option(
       names = "--top-p",
       paramLabel = "P",
       converter = Converters.OfFraction.class,
       description = "svg2: cumulative probability up to which key clusters are kept.")
   private Double topP;
+
+  @Option(
+      names = "--min-key-ratio",
+      paramLabel = "X",
+      converter = Converters.OfFraction.class,
+      description = "svg2: least fraction of the key clusters that is kept.")
+  private Double minKeyRatio;
 
   @Option(
       names = "--query-clusters",
@@ -80,7 +94,9 @@ final class AttentionOptions {
     check("--first-times", firstTimes, kinds, EnumSet.of(SVG1, SVG2));
     check("--first-layers", firstLayers, kinds, EnumSet.of(SVG1, SVG2));
     check("--density", density, kinds, EnumSet.of(SVG1));
+    check("--sampled-rows", sampledRows, kinds, EnumSet.of(SVG1));
     check("--top-p", topP, kinds, EnumSet.of(SVG2));
+    check("--min-key-ratio", minKeyRatio, kinds, EnumSet.of(SVG2));
     check("--query-clusters", queryClusters, kinds, EnumSet.of(SVG2));
     check("--key-clusters", keyClusters, kinds, EnumSet.of(SVG2));
   }
@@ -113,8 +129,14 @@ final class AttentionOptions {
     if (kind == SVG1 && density != null) {
       mode = mode.optDensity(density);
     }
+    if (kind == SVG1 && sampledRows != null) {
+      mode = mode.optSampledRows(sampledRows);
+    }
     if (kind == SVG2 && topP != null) {
       mode = mode.optTopP(topP);
+    }
+    if (kind == SVG2 && minKeyRatio != null) {
+      mode = mode.optMinKeyRatio(minKeyRatio);
     }
     if (kind == SVG2 && queryClusters != null) {
       mode = mode.optQueryClusters(queryClusters);

@@ -38,7 +38,7 @@ final class ConformanceCommand implements Callable<Integer> {
   @Parameters(
       paramLabel = "DIR",
       converter = Converters.OfFolder.class,
-      description = "Folder with trace.json and trace.safetensors.")
+      description = "Folder with trace.json, trace.safetensors and, of a pipeline, checkpoint/.")
   private Path folder;
 
   @Option(

@@ -72,9 +72,7 @@ final class Errors {
   int report(Throwable e, PrintWriter err, boolean trace) {
     boolean interrupted =
         e instanceof GenerationCancelledException || interrupt.cancellation().isCancelled();
-    // Some libraries' messages are lists; --verbose shows them as they are.
-    err.println(
-        "svg: " + (interrupted ? "interrupted" : message(e).replaceAll("\\s*\\R\\s*", " | ")));
+    err.println("svg: " + (interrupted ? "interrupted" : oneLine(message(e))));
     if (trace) {
       e.printStackTrace(err);
     }
@@ -83,6 +81,11 @@ final class Errors {
       return ExitCode.INTERRUPTED;
     }
     return e instanceof InvalidRequestException ? ExitCode.USAGE : ExitCode.FAILED;
+  }
+
+  /** Some messages are lists; --verbose shows them as they are. */
+  private static String oneLine(String message) {
+    return message.replaceAll(":\\s*\\R\\s*", ": ").replaceAll("\\s*\\R\\s*", " | ");
   }
 
   /** PyTorch tells by its message alone. */

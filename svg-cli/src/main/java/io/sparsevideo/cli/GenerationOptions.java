@@ -26,7 +26,7 @@ final class GenerationOptions {
       names = "--guidance",
       paramLabel = "X",
       converter = Converters.OfNumber.class,
-      description = "Scale of classifier-free guidance; 1 or less runs without.")
+      description = "Scale of classifier-free guidance, from 0; up to 1 runs without.")
   private Double guidance;
 
   @Option(

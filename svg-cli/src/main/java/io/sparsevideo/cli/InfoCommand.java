@@ -121,7 +121,7 @@ final class InfoCommand implements Callable<Integer> {
               part.bytes() == 0 ? "-" : Text.bytes(part.bytes())));
     }
     Text.table(rows).forEach(line -> out.println("           " + line));
-    model.defaults().forEach((name, value) -> out.println(entry("default", name, value)));
+    model.settings().forEach((name, value) -> out.println(entry("request", name, value)));
     model.memory().forEach((name, bytes) -> out.println(entry("memory", name, Text.bytes(bytes))));
   }
 

@@ -32,9 +32,9 @@ final class Summary {
     out.println(file + ": " + describe(video) + size(file));
     out.println(
         Text.format(
-            "model      %s, %d steps, guidance %s, flow shift %s, seed %d",
+            "model      %s, %s, guidance %s, flow shift %s, seed %d",
             report.model(),
-            report.steps(),
+            Text.count(report.steps(), "step"),
             Text.number(report.guidance()),
             Text.number(report.flowShift()),
             report.seed()));
@@ -46,9 +46,8 @@ final class Summary {
   private static String describe(Video video) {
     int frames = video.frames().size();
     return Text.format(
-        "%d %s of %dx%d, %s fps, %.2f s",
-        frames,
-        frames == 1 ? "frame" : "frames",
+        "%s of %dx%d, %s fps, %.2f s",
+        Text.count(frames, "frame"),
         video.width(),
         video.height(),
         Text.number(video.fps()),

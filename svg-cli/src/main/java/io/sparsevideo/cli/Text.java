@@ -36,6 +36,11 @@ final class Text {
     return unit == 0 ? count + " " + BYTE_UNITS[0] : format("%.1f %s", value, BYTE_UNITS[unit]);
   }
 
+  /** 1 frame, 2 frames. */
+  static String count(int count, String unit) {
+    return count + " " + unit + (count == 1 ? "" : "s");
+  }
+
   /** Without a trailing ".0": 12, 23.976. */
   static String number(double value) {
     return value == Math.rint(value) && Math.abs(value) < 1e15

@@ -99,6 +99,7 @@ class GenerateCommandTest {
   void everyOptionReachesTheLibrary() {
     String[] options =
         ("--model some/dir --device cuda:1 --attention svg2 --preset paper --top-p 0.8"
+                + " --min-key-ratio 0.2"
                 + " --first-times 0.1 --first-layers 0.05 --query-clusters 7 --key-clusters 9"
                 + " --height 32 --width 80 --frames 9 --steps 3 --guidance -1 --flow-shift 2.5"
                 + " --seed -5 --fps 23.976 --quality 50 --negative-prompt")
@@ -114,6 +115,7 @@ class GenerateCommandTest {
         AttentionMode.svg2()
             .optPreset(AttentionPreset.PAPER)
             .optTopP(0.8)
+            .optMinKeyRatio(0.2)
             .optFirstTimes(0.1)
             .optFirstLayers(0.05)
             .optQueryClusters(7)
@@ -134,9 +136,10 @@ class GenerateCommandTest {
 
   @Test
   void theOtherModesAndDevices() {
-    generate("--attention", "svg1", "--density", "0.3", "--device", "cpu");
+    generate("--attention svg1 --density 0.3 --sampled-rows 16 --device cpu".split(" "));
     generate("--attention", "dense", "--device", "cuda");
-    assertEquals(AttentionMode.svg1().optDensity(0.3), library.opened.get(0).attention());
+    assertEquals(
+        AttentionMode.svg1().optDensity(0.3).optSampledRows(16), library.opened.get(0).attention());
     assertEquals(Optional.of(Device.cpu()), library.opened.get(0).device());
     assertEquals(AttentionMode.dense(), library.opened.get(1).attention());
     assertEquals(Optional.of(Device.gpu(0)), library.opened.get(1).device());
@@ -220,6 +223,8 @@ class GenerateCommandTest {
         "--attention dense --first-times 0.1 | --first-times | svg1 or svg2 | dense",
         "--attention dense --first-layers 0.1 | --first-layers | svg1 or svg2 | dense",
         "--attention svg1 --top-p 0.9 | --top-p | svg2 | svg1",
+        "--attention svg1 --min-key-ratio 0.1 | --min-key-ratio | svg2 | svg1",
+        "--attention svg2 --sampled-rows 9 | --sampled-rows | svg1 | svg2",
         "--attention svg1 --query-clusters 9 | --query-clusters | svg2 | svg1",
         "--attention svg1 --key-clusters 9 | --key-clusters | svg2 | svg1",
         "--attention svg2 --density 0.3 | --density | svg1 | svg2",
@@ -331,7 +336,7 @@ class GenerateCommandTest {
     assertTrue(run.err().startsWith("svg: out of memory"), run.err());
 
     run = failing(new IllegalStateException("a list:\n  one\n  two"));
-    assertTrue(run.err().contains("a list: | one | two"), run.err());
+    assertTrue(run.err().contains("a list: one | two"), run.err());
     assertEquals(1, run.err().lines().count(), run.err());
   }
 
@@ -364,7 +369,8 @@ class GenerateCommandTest {
     CommandRun run = CommandRun.of(library, "generate", "--help");
     assertEquals(0, run.status());
     for (String option :
-        ("--out --model --device --attention --preset --density --top-p --first-times"
+        ("--out --model --device --attention --preset --density --sampled-rows --top-p"
+                + " --min-key-ratio --first-times"
                 + " --first-layers --query-clusters --key-clusters --height --width --frames"
                 + " --steps --guidance --flow-shift --negative-prompt --seed --fps --quality"
                 + " --quiet --verbose")

@@ -24,6 +24,13 @@ class TextTest {
     assertEquals(expected, Text.duration(Duration.ofMillis(millis)));
   }
 
+  @Test
+  void counts() {
+    assertEquals("0 steps", Text.count(0, "step"));
+    assertEquals("1 step", Text.count(1, "step"));
+    assertEquals("2 steps", Text.count(2, "step"));
+  }
+
   @ParameterizedTest
   @CsvSource({
     "0, 0 bytes",

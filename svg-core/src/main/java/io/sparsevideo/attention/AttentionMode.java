@@ -10,7 +10,8 @@ import java.util.Objects;
  * {@code opt…} call returns a new mode.
  *
  * <p>Values that are not set here come from the preset's entry for the model family and size, see
- * {@link AttentionSettings#resolve}.
+ * {@link AttentionSettings#resolve}. An {@code opt…} call throws {@link IllegalArgumentException}
+ * when its value is out of range or belongs to another kind; the message names both.
  */
 public final class AttentionMode {
 
@@ -59,18 +60,22 @@ public final class AttentionMode {
     this.options = options;
   }
 
+  /** Every token sees every token. */
   public static AttentionMode dense() {
     return of(Kind.DENSE);
   }
 
+  /** {@link Kind#SVG1} with the preset's values. */
   public static AttentionMode svg1() {
     return of(Kind.SVG1);
   }
 
+  /** {@link Kind#SVG2} with the preset's values. */
   public static AttentionMode svg2() {
     return of(Kind.SVG2);
   }
 
+  /** This kind with the preset's values. */
   public static AttentionMode of(Kind kind) {
     return new AttentionMode(kind, null, Map.of());
   }
@@ -92,6 +97,7 @@ public final class AttentionMode {
     return preset != null;
   }
 
+  /** Default: reference; naming it counts, see {@link #presetNamed}. */
   public AttentionMode optPreset(AttentionPreset value) {
     return new AttentionMode(kind, Objects.requireNonNull(value, "preset"), options);
   }
@@ -111,7 +117,7 @@ public final class AttentionMode {
     return with(Option.DENSITY, value, 1);
   }
 
-  /** SVG1: rows sampled by the online profiling. */
+  /** SVG1: query rows that the online profiling samples; default 64. */
   public AttentionMode optSampledRows(int value) {
     return with(Option.SAMPLED_ROWS, value, Integer.MAX_VALUE);
   }
@@ -121,15 +127,17 @@ public final class AttentionMode {
     return with(Option.TOP_P, value, 1);
   }
 
-  /** SVG2: least fraction of the key clusters that is kept. */
+  /** SVG2: least fraction of the key clusters that is kept; default 0.1. */
   public AttentionMode optMinKeyRatio(double value) {
     return with(Option.MIN_KEY_RATIO, value, 1);
   }
 
+  /** SVG2: clusters of queries; more than there are video tokens are as many as these. */
   public AttentionMode optQueryClusters(int value) {
     return with(Option.QUERY_CLUSTERS, value, Integer.MAX_VALUE);
   }
 
+  /** SVG2: clusters of keys, as {@link #optQueryClusters}. */
   public AttentionMode optKeyClusters(int value) {
     return with(Option.KEY_CLUSTERS, value, Integer.MAX_VALUE);
   }
@@ -157,7 +165,7 @@ public final class AttentionMode {
       throw new IllegalArgumentException(
           option.label
               + (max == 1 ? " must be in [0, 1], is " : " must be at least 1, is ")
-              + value);
+              + number(value));
     }
     Map<Option, Double> next = new EnumMap<>(Option.class);
     next.putAll(options);
@@ -178,6 +186,11 @@ public final class AttentionMode {
     return Objects.hash(kind, preset, options);
   }
 
+  /** 0.5, 7: counts have no fraction. */
+  private static String number(double value) {
+    return value == Math.rint(value) ? Long.toString((long) value) : Double.toString(value);
+  }
+
   /** For people: "svg2 (reference, topP 0.5)". */
   @Override
   public String toString() {
@@ -185,7 +198,8 @@ public final class AttentionMode {
     if (kind != Kind.DENSE) {
       text.append(" (").append(preset().label());
       options.forEach(
-          (option, value) -> text.append(", ").append(option.label).append(' ').append(value));
+          (option, value) ->
+              text.append(", ").append(option.label).append(' ').append(number(value)));
       text.append(')');
     }
     return text.toString();

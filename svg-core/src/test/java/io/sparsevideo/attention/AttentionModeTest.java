@@ -19,7 +19,7 @@ class AttentionModeTest {
     assertNotSame(mode, changed);
     assertNotEquals(mode, changed);
     assertEquals(AttentionMode.svg2().optKeyClusters(7).optTopP(.5), changed);
-    assertEquals("svg2 (reference, topP 0.5, keyClusters 7.0)", changed.toString());
+    assertEquals("svg2 (reference, topP 0.5, keyClusters 7)", changed.toString());
     assertEquals(.9, mode.get(Option.TOP_P, .9));
     assertEquals(.5, changed.get(Option.TOP_P, .9));
     assertEquals(7, changed.get(Option.KEY_CLUSTERS, 100));

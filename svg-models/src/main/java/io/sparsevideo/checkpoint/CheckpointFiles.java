@@ -3,8 +3,12 @@ package io.sparsevideo.checkpoint;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Arrays;
 
 /** What goes wrong with any file of a downloaded checkpoint, told apart once. */
@@ -57,21 +61,35 @@ public final class CheckpointFiles {
     }
   }
 
-  static CheckpointException unreadable(Path file, IOException e) {
-    return new CheckpointException("%s cannot be read: %s".formatted(file, e), e);
+  /** What to throw when a file or folder is there, but reading it fails. */
+  public static CheckpointException unreadable(Path file, IOException e) {
+    String reason =
+        switch (e) {
+          case AccessDeniedException denied -> "permission denied";
+          case FileSystemException failure when failure.getReason() != null -> failure.getReason();
+          default -> e.toString();
+        };
+    return new CheckpointException("%s cannot be read: %s".formatted(file, reason), e);
   }
 
   private static void requirePresent(Path path, String kind) {
-    if (Files.exists(path)) {
-      return;
+    try {
+      Files.readAttributes(path, BasicFileAttributes.class);
+    } catch (NoSuchFileException e) {
+      throw absent(path, kind);
+    } catch (IOException e) {
+      throw unreadable(path, e);
     }
+  }
+
+  private static CheckpointException absent(Path path, String kind) {
     if (Files.isSymbolicLink(path)) {
-      throw new CheckpointException(
+      return new CheckpointException(
           "%s is a link to %s, which does not exist: download the checkpoint again"
               .formatted(path, target(path)));
     }
     Path parent = path.toAbsolutePath().getParent();
-    throw new CheckpointException(
+    return new CheckpointException(
         parent == null || Files.isDirectory(parent)
             ? "%s %s does not exist".formatted(kind, path)
             : "%s %s does not exist, nor does the folder around it".formatted(kind, path));

@@ -47,9 +47,7 @@ public final class ConfigReader {
       throw new CheckpointException(
           "%s is not valid JSON: %s (line %d)"
               .formatted(
-                  file,
-                  e.getOriginalMessage(),
-                  e.getLocation() == null ? 1 : e.getLocation().getLineNr()),
+                  file, reason(e), e.getLocation() == null ? 1 : e.getLocation().getLineNr()),
           e);
     } catch (IOException e) {
       throw CheckpointFiles.unreadable(file, e);
@@ -58,6 +56,11 @@ public final class ConfigReader {
       throw new CheckpointException("%s does not hold a JSON object".formatted(file));
     }
     return new ConfigReader(file, root);
+  }
+
+  /** What Jackson says, without its note that it does not show the source. */
+  static String reason(JacksonException e) {
+    return e.getOriginalMessage().replaceAll("\\[Source: REDACTED [^;]*; ", "[");
   }
 
   public Path file() {

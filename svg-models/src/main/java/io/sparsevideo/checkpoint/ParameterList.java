@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
@@ -14,6 +15,9 @@ import java.util.Set;
  * any weight is read.
  */
 public final class ParameterList implements Parameters {
+  /** More than any model has; a damaged config may imply billions. */
+  private static final int MOST = 1_000_000;
+
   private final List<Entry> entries = new ArrayList<>();
   private final Set<String> names = new HashSet<>();
 
@@ -84,6 +88,15 @@ public final class ParameterList implements Parameters {
   private void add(String name, Use use, long... shape) {
     if (!names.add(name)) {
       throw new IllegalStateException("the weight '%s' is asked for twice".formatted(name));
+    }
+    if (Arrays.stream(shape).anyMatch(dimension -> dimension < 1)) {
+      throw new CheckpointException(
+          "the config's sizes are impossible: the weight '%s' would have the shape %s"
+              .formatted(name, Arrays.toString(shape)));
+    }
+    if (entries.size() == MOST) {
+      throw new CheckpointException(
+          "the config's sizes are impossible: they make more than %d weights".formatted(MOST));
     }
     entries.add(new Entry(name, new Shape(shape), use));
   }

@@ -181,7 +181,7 @@ public final class SafeTensors implements AutoCloseable {
         }
         expect(json.nextToken() == null, "its header goes on after the JSON object");
       } catch (JacksonException e) {
-        throw invalid(file, "its header is not valid JSON: " + e.getOriginalMessage());
+        throw invalid(file, "its header is not valid JSON: " + ConfigReader.reason(e));
       } catch (IOException e) {
         throw CheckpointFiles.unreadable(file, e);
       }

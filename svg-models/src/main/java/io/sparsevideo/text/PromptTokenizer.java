@@ -108,7 +108,7 @@ public final class PromptTokenizer implements AutoCloseable {
     try (InputStream in = Files.newInputStream(file)) {
       return HuggingFaceTokenizer.newInstance(in, OPTIONS);
     } catch (IOException e) {
-      throw new CheckpointException("%s cannot be read: %s".formatted(file, e), e);
+      throw CheckpointFiles.unreadable(file, e);
     } catch (RuntimeException e) {
       throw new CheckpointException(
           "%s is not a valid tokenizer: %s".formatted(file, e.getMessage()), e);

@@ -45,6 +45,7 @@ import static org.bytedeco.ffmpeg.presets.avutil.AVERROR_EAGAIN;
 
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.Map;
 import org.bytedeco.ffmpeg.avcodec.AVCodec;
 import org.bytedeco.ffmpeg.avcodec.AVCodecContext;
@@ -128,9 +129,15 @@ final class FfmpegEncoder implements AutoCloseable {
   private void openFilters(VideoFormat.Recipe recipe, AVRational rate) {
     String chain =
         SOURCE
-            + "=width=%d:height=%d:pix_fmt=rgb24:time_base=%d/%d:frame_rate=%d/%d,"
-                .formatted(
-                    paddedWidth, paddedHeight, rate.den(), rate.num(), rate.num(), rate.den())
+            + String.format(
+                Locale.ROOT, // ffmpeg reads ASCII digits only
+                "=width=%d:height=%d:pix_fmt=rgb24:time_base=%d/%d:frame_rate=%d/%d,",
+                paddedWidth,
+                paddedHeight,
+                rate.den(),
+                rate.num(),
+                rate.num(),
+                rate.den())
             + recipe.filters()
             + ","
             + SINK;

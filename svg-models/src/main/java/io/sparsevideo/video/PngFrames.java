@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.regex.Pattern;
 import javax.imageio.ImageIO;
 
@@ -38,7 +39,9 @@ record PngFrames(Path folder, String namePattern) {
 
   private Path path(int number) {
     return folder.resolve(
-        NUMBER.matcher(namePattern).replaceFirst(place -> place.group().formatted(number)));
+        NUMBER
+            .matcher(namePattern)
+            .replaceFirst(place -> String.format(Locale.ROOT, place.group(), number)));
   }
 
   /** Writes all frames or none; existing files of these names are replaced, others stay. */

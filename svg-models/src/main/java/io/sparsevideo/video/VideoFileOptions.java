@@ -21,6 +21,9 @@ public record VideoFileOptions(OptionalInt quality) {
     }
   }
 
+  /**
+   * @throws IllegalArgumentException when it is not from 0 to 100
+   */
   public VideoFileOptions optQuality(int value) {
     return new VideoFileOptions(OptionalInt.of(value));
   }

@@ -5,8 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
+import java.util.List;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -115,13 +121,28 @@ class ConfigReaderTest {
 
   @Test
   void refusesWhatIsNotAJsonObject() {
-    assertUnreadable("{\"a\": 1", "is not valid JSON", "line 1");
+    assertUnreadable("{\"a\": 1", "is not valid JSON", "[line: 1, column: 1]) (line 1)");
     assertUnreadable("{\"a\": 1,\n 'b': 2}", "is not valid JSON", "line 2");
     assertUnreadable("{} {}", "is not valid JSON");
     assertUnreadable("[1]", "does not hold a JSON object");
     assertUnreadable("", "does not hold a JSON object");
     assertUnreadable("version https://git-lfs.github.com/spec/v1\n", "git-LFS pointer");
     assertRefused(() -> ConfigReader.read(temp.resolve("none.json")), "does not exist");
+    Path impossible = temp.resolve("x".repeat(300));
+    assertRefused(() -> ConfigReader.read(impossible), impossible + " cannot be read: File name");
+  }
+
+  @Test
+  void saysThatAFileMayNotBeRead() throws IOException {
+    assumeFalse("root".equals(System.getProperty("user.name")), "root may read every file");
+    Path folder = Files.createDirectory(temp.resolve("folder"));
+    Path file = SafeTensorsWriter.writeText(folder.resolve("config.json"), CONFIG);
+    for (Path closed : List.of(file, folder)) {
+      Set<PosixFilePermission> before = Files.getPosixFilePermissions(closed);
+      Files.setPosixFilePermissions(closed, Set.of());
+      assertRefused(() -> ConfigReader.read(file), file + " cannot be read: permission denied");
+      Files.setPosixFilePermissions(closed, before);
+    }
   }
 
   private void assertUnreadable(String text, String... parts) {

@@ -10,6 +10,7 @@ import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.checkpoint.ParameterList.Entry;
 import io.sparsevideo.checkpoint.ParameterList.Use;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class ParameterListTest {
@@ -35,6 +36,25 @@ class ParameterListTest {
     assertEquals(256_384L * 4096 + 15 + 5 + 6 + 1, list.parameterCount());
     assertEquals(2 * (15 + 1) + 4 * 5, list.bytes(DataType.BFLOAT16));
     assertEquals(4 * (15 + 1 + 5), list.bytes(DataType.FLOAT32));
+  }
+
+  @Test
+  void refusesSizesThatOverflowed() {
+    ParameterList list = new ParameterList();
+    String message =
+        assertThrows(CheckpointException.class, () -> list.get("a", 2, -128)).getMessage();
+    assertTrue(message.contains("'a' would have the shape [2, -128]"), message);
+  }
+
+  @Test
+  void endsAtMoreWeightsThanAnyModelHas() {
+    ParameterList list = new ParameterList();
+    String message =
+        assertThrows(
+                CheckpointException.class,
+                () -> IntStream.range(0, Integer.MAX_VALUE).forEach(i -> list.get("w" + i, 1)))
+            .getMessage();
+    assertTrue(message.contains("more than 1000000 weights"), message);
   }
 
   @Test

@@ -24,6 +24,7 @@ import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -188,6 +189,19 @@ class VideoFilesTest {
         }
       }
     }
+  }
+
+  @Test
+  void filesAreTheSameWhereDigitsAreOthers() throws IOException {
+    Locale before = Locale.getDefault();
+    Locale.setDefault(Locale.of("ar", "EG"));
+    try {
+      TestVideos.moving(16, 16, 24, 2).save(folder.resolve("video.mp4"));
+      TestVideos.moving(16, 16, 24, 2).save(folder);
+    } finally {
+      Locale.setDefault(before);
+    }
+    assertEquals(Set.of("video.mp4", "0001.png", "0002.png"), Set.copyOf(list()));
   }
 
   @ParameterizedTest

@@ -100,7 +100,7 @@ public final class WanCheckpoint implements AutoCloseable {
       openWeights(TRANSFORMER, p -> new WanTransformer(transformerConfig, p, null));
       openWeights(VAE, p -> new WanVae(vaeConfig, p, null));
       tokenizer = PromptTokenizer.open(folder.folder("tokenizer"));
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) { // of a tokenizer whose natives do not load, for example
       weights.values().forEach(WeightFiles::close);
       throw e;
     }

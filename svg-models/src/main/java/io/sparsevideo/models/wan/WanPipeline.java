@@ -43,6 +43,9 @@ import java.util.concurrent.locks.ReentrantLock;
  * #close}.
  */
 public final class WanPipeline implements VideoPipeline {
+  /** Characters that a warning shows of what was cut from a prompt. */
+  private static final int MOST_CUT_TEXT = 200;
+
   private final WanCheckpoint checkpoint;
   private final TensorOps ops;
   private final AttentionMode mode;
@@ -116,11 +119,13 @@ public final class WanPipeline implements VideoPipeline {
     NDArray conditional;
     NDArray unconditional = null;
     try (Loaded<Umt5Encoder> encoder = checkpoint.loadTextEncoder(ops, progress::checkCancelled)) {
-      conditional = encodePrompt(scope, encoder.model(), settings.prompt(), settings, progress);
+      PromptTokens prompt = tokens("prompt", settings.prompt(), settings, progress);
+      conditional = encode(scope, encoder.model(), prompt, settings);
       progress.done(1);
       if (settings.guided()) {
-        unconditional =
-            encodePrompt(scope, encoder.model(), settings.negativePrompt(), settings, progress);
+        PromptTokens negative =
+            tokens("negative prompt", settings.negativePrompt(), settings, progress);
+        unconditional = encode(scope, encoder.model(), negative, settings);
         progress.done(2);
       }
     }
@@ -166,28 +171,40 @@ public final class WanPipeline implements VideoPipeline {
   }
 
   /**
-   * The text states that the transformer attends to: those of the prompt's tokens, then zeros.
+   * A prompt's tokens.
    *
-   * @return (maxPromptTokens, textDim)
+   * @param what which prompt it is, for the warning where it is cut
    */
-  private NDArray encodePrompt(
-      NDManager scope,
-      Umt5Encoder encoder,
-      String prompt,
-      GenerationSettings settings,
-      GenerationProgress progress) {
-    PromptTokens tokens =
-        checkpoint.tokenizer().encode(PromptCleaner.clean(prompt), settings.maxPromptTokens());
+  private PromptTokens tokens(
+      String what, String prompt, GenerationSettings settings, GenerationProgress progress) {
+    int most = settings.maxPromptTokens();
+    PromptTokens tokens = checkpoint.tokenizer().encode(PromptCleaner.clean(prompt), most);
     tokens
         .cutText()
         .ifPresent(
             cut ->
                 progress.warning(
-                    "the prompt has more than "
-                        + settings.maxPromptTokens()
-                        + " tokens; this was cut: \""
-                        + cut
-                        + "\""));
+                    "the %s has more than %d tokens; this was cut: \"%s\""
+                        .formatted(what, most, shortened(cut))));
+    return tokens;
+  }
+
+  /** The ends of a text that is too long for a message. */
+  private static String shortened(String text) {
+    int[] letters = text.codePoints().toArray();
+    int half = MOST_CUT_TEXT / 2;
+    return letters.length <= MOST_CUT_TEXT
+        ? text
+        : new String(letters, 0, half) + " … " + new String(letters, letters.length - half, half);
+  }
+
+  /**
+   * The text states that the transformer attends to: those of the prompt's tokens, then zeros.
+   *
+   * @return (maxPromptTokens, textDim)
+   */
+  private static NDArray encode(
+      NDManager scope, Umt5Encoder encoder, PromptTokens tokens, GenerationSettings settings) {
     // Padding is masked and then replaced by zeros, so only the prompt's own tokens need computing.
     return padText(encoder.encode(scope, tokens.ids(), tokens.count()), settings.maxPromptTokens());
   }

@@ -209,12 +209,21 @@ class WanPipelineTest {
         };
     String prompt = "a cat walks on the grass ".repeat(60) + "zebra";
     try (WanPipeline pipeline = pipeline(AttentionMode.dense())) {
-      pipeline.generate(small().setPrompt(prompt).optSteps(1).optListener(listener).build());
+      pipeline.generate(
+          small()
+              .setPrompt(prompt)
+              .optNegativePrompt("x".repeat(50) + " very blurred".repeat(1000))
+              .optSteps(1)
+              .optListener(listener)
+              .build());
     }
-    assertEquals(1, warnings.size());
-    assertTrue(
-        warnings.getFirst().contains("512") && warnings.getFirst().contains("zebra"),
-        warnings.getFirst());
+    assertEquals(2, warnings.size());
+    String warning = warnings.getFirst();
+    assertTrue(warning.startsWith("the prompt has more than 512 tokens"), warning);
+    assertTrue(warning.endsWith("zebra\""), warning);
+    warning = warnings.getLast();
+    assertTrue(warning.startsWith("the negative prompt has more than 512 tokens"), warning);
+    assertTrue(warning.length() < 300 && warning.endsWith("very blurred\""), warning);
   }
 
   @Test
