@@ -13,10 +13,10 @@ record OwningPipeline(VideoPipeline pipeline, TensorOps ops, WanCheckpoint check
 
   @Override
   public void close() {
+    pipeline.close(); // refuses while it generates; nothing is closed then
     // Weights may still be read from the files until the backend is closed.
     try (checkpoint;
-        ops;
-        pipeline) {
+        ops) {
       // Closed in reverse order.
     }
   }

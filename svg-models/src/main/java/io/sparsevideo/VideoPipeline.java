@@ -41,11 +41,15 @@ public interface VideoPipeline extends AutoCloseable {
    * @throws SparseVideoException when the result is not a number
    * @throws io.sparsevideo.cuda.engine.CudaOutOfMemoryException when a GPU has no room; a smaller
    *     request may follow
-   * @throws IllegalStateException when the pipeline is closed
+   * @throws IllegalStateException when the pipeline is closed, or a listener of it calls
    */
   Video generate(VideoRequest request);
 
-  /** Frees everything, after the generation that runs; closing again does nothing. */
+  /**
+   * Frees everything, after the generation that runs; closing again does nothing.
+   *
+   * @throws IllegalStateException when a listener of that generation calls; nothing is closed
+   */
   @Override
   void close();
 

@@ -63,7 +63,7 @@ public final class WanPipeline implements VideoPipeline {
 
   @Override
   public Video generate(VideoRequest request) {
-    lock.lock();
+    enter();
     try {
       if (closed) {
         throw new IllegalStateException("this pipeline is closed");
@@ -360,13 +360,20 @@ public final class WanPipeline implements VideoPipeline {
 
   @Override
   public void close() {
-    lock.lock();
+    enter();
     try {
       closed = true;
       release();
     } finally {
       lock.unlock();
     }
+  }
+
+  private void enter() {
+    if (lock.isHeldByCurrentThread()) {
+      throw new IllegalStateException("a listener cannot use the pipeline that calls it");
+    }
+    lock.lock();
   }
 
   private void release() {
