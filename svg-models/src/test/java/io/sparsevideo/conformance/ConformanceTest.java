@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.Device;
 import ai.djl.ndarray.types.DataType;
+import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.checkpoint.CheckpointException;
 import io.sparsevideo.checkpoint.SafeTensors;
@@ -135,6 +136,36 @@ class ConformanceTest {
   void brokenRecordingsAreNamed(
       String name, String found, String broken, String expected, @TempDir Path folder)
       throws IOException {
+    copy(name, folder);
+    replace(folder.resolve("trace.json"), found, broken);
+    String message =
+        assertThrows(CheckpointException.class, () -> run(folder, AttentionMode.dense()))
+            .getMessage();
+    assertTrue(message.contains(expected), message);
+    assertEquals(1, message.lines().count(), message);
+  }
+
+  /** The CPU takes them. */
+  @Test
+  void headsThatCudaDoesNotTakeAreNamedBeforeAnythingIsCompared(@TempDir Path folder)
+      throws IOException {
+    copy("wan-t2v", folder);
+    Path config = folder.resolve("checkpoint/transformer/config.json");
+    replace(config, "\"attention_head_dim\": 64", "\"attention_head_dim\": 8");
+    replace(config, "\"num_attention_heads\": 2", "\"num_attention_heads\": 16");
+    List<StageResult> told = new ArrayList<>();
+    try (CudaTensorOps ops = TestEngine.FAKE.openOps(DataType.BFLOAT16)) {
+      String message =
+          assertThrows(
+                  InvalidRequestException.class,
+                  () -> Conformance.run(folder, ops, AttentionMode.dense(), told::add))
+              .getMessage();
+      assertTrue(message.contains("heads have 8 channels, attention on cuda:0"), message);
+    }
+    assertEquals(List.of(), told);
+  }
+
+  private static void copy(String name, Path folder) throws IOException {
     try (Stream<Path> files = Files.walk(golden(name))) {
       for (Path file : files.filter(Files::isRegularFile).toList()) {
         Path copy = folder.resolve(golden(name).relativize(file).toString());
@@ -142,15 +173,12 @@ class ConformanceTest {
         Files.copy(file, copy);
       }
     }
-    Path json = folder.resolve("trace.json");
-    String text = Files.readString(json);
+  }
+
+  private static void replace(Path file, String found, String other) throws IOException {
+    String text = Files.readString(file);
     assertTrue(text.contains(found), text);
-    Files.writeString(json, text.replace(found, broken));
-    String message =
-        assertThrows(CheckpointException.class, () -> run(folder, AttentionMode.dense()))
-            .getMessage();
-    assertTrue(message.contains(expected), message);
-    assertEquals(1, message.lines().count(), message);
+    Files.writeString(file, text.replace(found, other));
   }
 
   @Test
