@@ -11,6 +11,7 @@ import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.checkpoint.CheckpointException;
 import io.sparsevideo.checkpoint.SafeTensors;
+import io.sparsevideo.checkpoint.SafeTensorsWriter;
 import io.sparsevideo.conformance.StageResult.Status;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.cuda.engine.TestEngine;
@@ -61,6 +62,39 @@ class ConformanceTest {
           Conformance.run(golden(name), ops, AttentionMode.dense(), stage -> {});
       assertAllOk(report.stages());
       assertEquals(run(golden(name), AttentionMode.dense()).size(), report.stages().size());
+    }
+  }
+
+  /** Such clusters are as tight as can be. */
+  @Test
+  void rowsThatAreClustersOfTheirOwnHoldOnCuda(@TempDir Path folder) throws IOException {
+    Files.writeString(
+        folder.resolve("trace.json"),
+        """
+        {"wan": {"frames": 1, "frame_size": 2, "top_p": 0.9, "min_kc_ratio": 0.1}}
+        """);
+    long[] shape = {1, 1, 2, 16};
+    SafeTensorsWriter tensors =
+        new SafeTensorsWriter()
+            .floats("wan.q", shape)
+            .floats("wan.k", shape)
+            .floats("wan.v", shape)
+            .tensor("wan.sampled_rows", "U8", new long[] {1}, new byte[] {1});
+    for (String side : List.of("q", "k")) {
+      long[] perCluster = {1, 2};
+      byte[] each = {0, 1};
+      tensors
+          .tensor("wan." + side + "_init_rows", "U8", perCluster, each)
+          .tensor("wan.kmeans_" + side + ".1.labels", "U8", perCluster, each)
+          .tensor("wan.kmeans_" + side + ".1.sizes", "U8", perCluster, new byte[] {1, 1})
+          .floats("wan.kmeans_" + side + ".1.centroids", new long[] {1, 2, 16});
+    }
+    tensors.write(folder.resolve("trace.safetensors"));
+    try (CudaTensorOps ops = TestEngine.FAKE.openOps(DataType.BFLOAT16)) {
+      List<StageResult> results =
+          Conformance.run(folder, ops, AttentionMode.dense(), stage -> {}).stages();
+      assertEquals(6, results.size());
+      assertAllOk(results);
     }
   }
 
