@@ -63,6 +63,11 @@ public final class DjlTensorOps implements TensorOps {
   }
 
   @Override
+  public int maxClusters() {
+    return Integer.MAX_VALUE;
+  }
+
+  @Override
   public DataType computeType() {
     return DataType.FLOAT32;
   }

@@ -38,6 +38,9 @@ public interface TensorOps extends AutoCloseable {
   /** What attention takes, where it does not take heads of so many channels. */
   Optional<String> unsupportedHeadDim(int channels);
 
+  /** The most clusters that k-means takes. */
+  int maxClusters();
+
   /**
    * The type that weights and activations are computed in: FLOAT32 on the CPU, BFLOAT16 on CUDA.
    */

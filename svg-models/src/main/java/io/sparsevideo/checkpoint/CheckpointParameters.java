@@ -120,13 +120,24 @@ public final class CheckpointParameters implements Parameters {
   private NDArray load(String name, Shape shape, DataType wanted) {
     beforeEach.run();
     TensorInfo tensor = take(name, shape);
-    if (tensor.type() != StoredType.F64) {
-      DataType stored = tensor.type().dataType().orElseThrow();
-      return ops.upload(manager, tensor.data(), stored, shape, wanted);
+    return upload(ops, manager, tensor.data(), tensor.type(), shape, wanted);
+  }
+
+  /** As {@link TensorOps#upload}, of F64 too. */
+  static NDArray upload(
+      TensorOps ops,
+      NDManager manager,
+      MemorySegment data,
+      StoredType type,
+      Shape shape,
+      DataType wanted) {
+    DataType stored = type.dataType().orElseThrow();
+    if (stored != DataType.FLOAT64) {
+      return ops.upload(manager, data, stored, shape, wanted);
     }
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment narrowed = arena.allocate(tensor.data().byteSize() / 2, Float.BYTES);
-      FloatConversion.toFloat32(tensor.data(), DataType.FLOAT64, narrowed);
+      MemorySegment narrowed = arena.allocate(data.byteSize() / 2, Float.BYTES);
+      FloatConversion.toFloat32(data, stored, narrowed);
       return ops.upload(manager, narrowed, DataType.FLOAT32, shape, wanted);
     }
   }

@@ -67,8 +67,9 @@ public final class EmbeddingTable {
    */
   public NDArray rows(TensorOps ops, NDManager manager, int... ids) {
     try (Arena arena = Arena.ofConfined()) {
-      return ops.upload(
-          manager, gather(arena, ids), dataType(), new Shape(ids.length, width), ops.computeType());
+      Shape shape = new Shape(ids.length, width);
+      return CheckpointParameters.upload(
+          ops, manager, gather(arena, ids), table.type(), shape, ops.computeType());
     }
   }
 

@@ -101,30 +101,32 @@ public final class SafeTensors implements AutoCloseable {
   }
 
   private static MemorySegment header(Path file, MemorySegment content) {
+    long room = content.byteSize() - PREFIX;
+    long length = room < 0 ? -1 : content.get(LENGTH, 0);
+    if (length >= 0 && length <= Math.min(room, MAX_HEADER)) {
+      return content.asSlice(PREFIX, length);
+    }
+    // Not before: a length may begin with another format's first bytes.
     String other = otherFormat(content);
     if (other != null) {
       throw invalid(file, "it is %s: this library reads safetensors only".formatted(other));
     }
-    if (content.byteSize() < PREFIX) {
+    if (room < 0) {
       throw invalid(
           file,
           "it holds %d bytes, expected at least the 8 of the header length: an incomplete download?"
               .formatted(content.byteSize()));
     }
-    long length = content.get(LENGTH, 0);
     if (length < 0 || length > MAX_HEADER) {
       throw invalid(
           file,
           "its header length is %s bytes, expected at most %d"
               .formatted(Long.toUnsignedString(length), MAX_HEADER));
     }
-    if (length > content.byteSize() - PREFIX) {
-      throw invalid(
-          file,
-          "its header should be %d bytes long, but only %d follow: an incomplete download?"
-              .formatted(length, content.byteSize() - PREFIX));
-    }
-    return content.asSlice(PREFIX, length);
+    throw invalid(
+        file,
+        "its header should be %d bytes long, but only %d follow: an incomplete download?"
+            .formatted(length, room));
   }
 
   /** What else goes by the names of weight files, recognised by its first bytes. */

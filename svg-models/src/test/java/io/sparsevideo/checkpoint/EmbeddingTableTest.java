@@ -49,6 +49,23 @@ class EmbeddingTableTest {
     }
   }
 
+  /** Backends take no F64. */
+  @Test
+  void narrowsRowsOfF64() {
+    ByteBuffer bytes = ByteBuffer.allocate(16).order(ByteOrder.LITTLE_ENDIAN);
+    bytes.putDouble(.5).putDouble(-2);
+    Path file =
+        new SafeTensorsWriter()
+            .tensor("e", "F64", new long[] {2, 1}, bytes.array())
+            .write(temp.resolve("e"));
+    try (SafeTensors tensors = SafeTensors.open(file);
+        NDManager manager = NDManager.newBaseManager()) {
+      EmbeddingTable table = new EmbeddingTable(tensors.tensors().get("e"));
+      NDArray rows = table.rows(TestOps.over(manager), manager, 1, 0);
+      assertArrayEquals(new float[] {-2, .5f}, rows.toFloatArray());
+    }
+  }
+
   @Test
   void refusesIdsThatAreNoRows() {
     Path file = new SafeTensorsWriter().floats("e", new long[] {5, 3}).write(temp.resolve("e"));

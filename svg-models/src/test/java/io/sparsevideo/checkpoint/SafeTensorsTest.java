@@ -233,6 +233,16 @@ class SafeTensorsTest {
             "is a git-LFS pointer, not the file itself: run 'git lfs pull'"));
   }
 
+  /** Its length begins as a pickle does: 0x80, 2. */
+  @Test
+  void aHeaderMayHaveAnyLength() {
+    String header = "{}" + " ".repeat(0x280 - 2);
+    Path file = SafeTensorsWriter.write(temp.resolve("a.safetensors"), header, new byte[0]);
+    try (SafeTensors tensors = SafeTensors.open(file)) {
+      assertTrue(tensors.tensors().isEmpty());
+    }
+  }
+
   private static byte[] prefix(long length) {
     return ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(length).array();
   }

@@ -7,9 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.Device;
 import ai.djl.ndarray.types.DataType;
+import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.checkpoint.CheckpointException;
 import io.sparsevideo.checkpoint.SafeTensors;
+import io.sparsevideo.checkpoint.SafeTensorsWriter;
 import io.sparsevideo.conformance.StageResult.Status;
 import io.sparsevideo.cuda.engine.CudaTensorOps;
 import io.sparsevideo.cuda.engine.TestEngine;
@@ -60,6 +62,39 @@ class ConformanceTest {
           Conformance.run(golden(name), ops, AttentionMode.dense(), stage -> {});
       assertAllOk(report.stages());
       assertEquals(run(golden(name), AttentionMode.dense()).size(), report.stages().size());
+    }
+  }
+
+  /** Such clusters are as tight as can be. */
+  @Test
+  void rowsThatAreClustersOfTheirOwnHoldOnCuda(@TempDir Path folder) throws IOException {
+    Files.writeString(
+        folder.resolve("trace.json"),
+        """
+        {"wan": {"frames": 1, "frame_size": 2, "top_p": 0.9, "min_kc_ratio": 0.1}}
+        """);
+    long[] shape = {1, 1, 2, 16};
+    SafeTensorsWriter tensors =
+        new SafeTensorsWriter()
+            .floats("wan.q", shape)
+            .floats("wan.k", shape)
+            .floats("wan.v", shape)
+            .tensor("wan.sampled_rows", "U8", new long[] {1}, new byte[] {1});
+    for (String side : List.of("q", "k")) {
+      long[] perCluster = {1, 2};
+      byte[] each = {0, 1};
+      tensors
+          .tensor("wan." + side + "_init_rows", "U8", perCluster, each)
+          .tensor("wan.kmeans_" + side + ".1.labels", "U8", perCluster, each)
+          .tensor("wan.kmeans_" + side + ".1.sizes", "U8", perCluster, new byte[] {1, 1})
+          .floats("wan.kmeans_" + side + ".1.centroids", new long[] {1, 2, 16});
+    }
+    tensors.write(folder.resolve("trace.safetensors"));
+    try (CudaTensorOps ops = TestEngine.FAKE.openOps(DataType.BFLOAT16)) {
+      List<StageResult> results =
+          Conformance.run(folder, ops, AttentionMode.dense(), stage -> {}).stages();
+      assertEquals(6, results.size());
+      assertAllOk(results);
     }
   }
 
@@ -135,6 +170,36 @@ class ConformanceTest {
   void brokenRecordingsAreNamed(
       String name, String found, String broken, String expected, @TempDir Path folder)
       throws IOException {
+    copy(name, folder);
+    replace(folder.resolve("trace.json"), found, broken);
+    String message =
+        assertThrows(CheckpointException.class, () -> run(folder, AttentionMode.dense()))
+            .getMessage();
+    assertTrue(message.contains(expected), message);
+    assertEquals(1, message.lines().count(), message);
+  }
+
+  /** The CPU takes them. */
+  @Test
+  void headsThatCudaDoesNotTakeAreNamedBeforeAnythingIsCompared(@TempDir Path folder)
+      throws IOException {
+    copy("wan-t2v", folder);
+    Path config = folder.resolve("checkpoint/transformer/config.json");
+    replace(config, "\"attention_head_dim\": 64", "\"attention_head_dim\": 8");
+    replace(config, "\"num_attention_heads\": 2", "\"num_attention_heads\": 16");
+    List<StageResult> told = new ArrayList<>();
+    try (CudaTensorOps ops = TestEngine.FAKE.openOps(DataType.BFLOAT16)) {
+      String message =
+          assertThrows(
+                  InvalidRequestException.class,
+                  () -> Conformance.run(folder, ops, AttentionMode.dense(), told::add))
+              .getMessage();
+      assertTrue(message.contains("heads have 8 channels, attention on cuda:0"), message);
+    }
+    assertEquals(List.of(), told);
+  }
+
+  private static void copy(String name, Path folder) throws IOException {
     try (Stream<Path> files = Files.walk(golden(name))) {
       for (Path file : files.filter(Files::isRegularFile).toList()) {
         Path copy = folder.resolve(golden(name).relativize(file).toString());
@@ -142,15 +207,12 @@ class ConformanceTest {
         Files.copy(file, copy);
       }
     }
-    Path json = folder.resolve("trace.json");
-    String text = Files.readString(json);
+  }
+
+  private static void replace(Path file, String found, String other) throws IOException {
+    String text = Files.readString(file);
     assertTrue(text.contains(found), text);
-    Files.writeString(json, text.replace(found, broken));
-    String message =
-        assertThrows(CheckpointException.class, () -> run(folder, AttentionMode.dense()))
-            .getMessage();
-    assertTrue(message.contains(expected), message);
-    assertEquals(1, message.lines().count(), message);
+    Files.writeString(file, text.replace(found, other));
   }
 
   @Test

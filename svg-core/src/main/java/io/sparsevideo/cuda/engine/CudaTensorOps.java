@@ -49,6 +49,9 @@ public final class CudaTensorOps implements TensorOps {
 
   private static final int HEAD_DIM_STEP = 16;
 
+  /** Of the k-means kernels. */
+  private static final int MAX_CLUSTERS = 4096;
+
   /** Memory for scores, where attention is not one kernel. */
   public static final long SCORE_BYTES = 128L << 20;
 
@@ -135,6 +138,11 @@ public final class CudaTensorOps implements TensorOps {
     return channels % HEAD_DIM_STEP == 0 && channels <= FUSED_HEAD_DIM
         ? Optional.empty()
         : Optional.of("multiples of %d up to %d".formatted(HEAD_DIM_STEP, FUSED_HEAD_DIM));
+  }
+
+  @Override
+  public int maxClusters() {
+    return MAX_CLUSTERS;
   }
 
   @Override

@@ -53,6 +53,7 @@ public final class WanConformance {
 
   private void run(NDManager scope) {
     GenerationSettings settings = settings();
+    WanRequests.requireAttention(checkpoint, settings, mode, ops);
     NDArray[] texts = text(scope, settings);
     NDArray start = start(scope, settings);
     denoise(start, texts[0], settings.guided() ? texts[1] : null, settings);

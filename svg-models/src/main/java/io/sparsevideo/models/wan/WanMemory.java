@@ -169,12 +169,13 @@ record WanMemory(
   }
 
   private static long decoding(WanVaeConfig c, Shape latent, long bytes) {
-    return new Decoding(c, latent.get(2) * latent.get(3)).values() * bytes;
+    return new Decoding(c, latent).values() * bytes;
   }
 
   /**
-   * Follows a later chunk, which is one latent frame, through the decoder. Every causal convolution
-   * keeps two frames of its input, for a moment beside those of the chunk before.
+   * Follows the last chunk, which is one latent frame, through the decoder. Every causal
+   * convolution keeps two frames of its input, for a moment beside those of the chunk before. The
+   * first chunk, of an image the last, stays one frame.
    */
   private static final class Decoding {
     private static final int CONTEXT_FRAMES = 2;
@@ -184,8 +185,9 @@ record WanMemory(
     private long kept;
     private long most;
 
-    Decoding(WanVaeConfig c, long latentPixels) {
-      pixels = latentPixels;
+    Decoding(WanVaeConfig c, Shape latent) {
+      pixels = latent.get(2) * latent.get(3);
+      boolean image = latent.get(1) == 1;
       int levels = c.channelMultipliers().size();
       int base = c.decoderBaseChannels();
       int channels = base * c.channelMultipliers().getLast();
@@ -199,7 +201,7 @@ record WanMemory(
           channels = out;
         }
         if (level > 0) {
-          enlarge(channels, c.temporalDownsample().get(level - 1));
+          enlarge(channels, !image && c.temporalDownsample().get(level - 1));
           channels /= 2;
         }
       }

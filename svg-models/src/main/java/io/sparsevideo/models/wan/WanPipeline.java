@@ -71,7 +71,7 @@ public final class WanPipeline implements VideoPipeline {
       GenerationSettings settings = WanRequests.settings(checkpoint, mode, request);
       GenerationProgress progress =
           new GenerationProgress(request.listener(), request.cancellation());
-      WanRequests.requireHeadDim(checkpoint, ops);
+      WanRequests.requireAttention(checkpoint, settings, mode, ops);
       float[] noise = initialLatents(settings, request);
       Optional<String> warning = makeRoom(settings);
       progress.started(ops.device());

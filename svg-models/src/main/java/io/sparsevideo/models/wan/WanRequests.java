@@ -5,6 +5,7 @@ import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.ModelInfo;
 import io.sparsevideo.VideoRequest;
 import io.sparsevideo.attention.AttentionMode;
+import io.sparsevideo.attention.AttentionSettings;
 import io.sparsevideo.attention.ModelFamily;
 import io.sparsevideo.models.GenerationDefaults;
 import io.sparsevideo.models.GenerationSettings;
@@ -76,8 +77,9 @@ final class WanRequests {
     return settings;
   }
 
-  /** Refuses a transformer whose heads the backend's attention does not take. */
-  static void requireHeadDim(WanCheckpoint checkpoint, TensorOps ops) {
+  /** Refuses what the backend's attention does not take: heads of some sizes, many clusters. */
+  static void requireAttention(
+      WanCheckpoint checkpoint, GenerationSettings settings, AttentionMode mode, TensorOps ops) {
     int headDim = checkpoint.transformerConfig().headDim();
     ops.unsupportedHeadDim(headDim)
         .ifPresent(
@@ -86,6 +88,19 @@ final class WanRequests {
                   "this checkpoint's heads have %d channels, attention on %s takes %s"
                       .formatted(headDim, ops.device(), taken));
             });
+    int tokens = Math.toIntExact(tokens(checkpoint, settings));
+    AttentionSettings attention = AttentionSettings.resolve(mode, ModelFamily.WAN, false, tokens);
+    int clusters = Math.max(attention.queryClusters(), attention.keyClusters());
+    if (mode.kind() == AttentionMode.Kind.SVG2 && clusters > ops.maxClusters()) {
+      throw new InvalidRequestException(
+          "svg2 attention of %d tokens would have %d query and %d key clusters, %s takes at most %d"
+              .formatted(
+                  tokens,
+                  attention.queryClusters(),
+                  attention.keyClusters(),
+                  ops.device(),
+                  ops.maxClusters()));
+    }
   }
 
   /** Latents, rotary angles and decoded frames pass through Java arrays on their way. */

@@ -28,6 +28,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Predictions against the peak that the engine counts, on the demo model. */
 class WanMemoryTest {
@@ -49,6 +50,10 @@ class WanMemoryTest {
   }
 
   private GenerationSettings settings(AttentionMode mode) {
+    return settings(mode, 9);
+  }
+
+  private GenerationSettings settings(AttentionMode mode, int frames) {
     return WanRequests.settings(
         checkpoint,
         mode,
@@ -56,7 +61,7 @@ class WanMemoryTest {
             .setPrompt("x")
             .optHeight(64)
             .optWidth(96)
-            .optFrames(9)
+            .optFrames(frames)
             .optSteps(2)
             .build());
   }
@@ -130,15 +135,16 @@ class WanMemoryTest {
     }
   }
 
-  @Test
-  void decoding() {
+  @ParameterizedTest
+  @ValueSource(ints = {1, 9})
+  void decoding(int frames) {
     AttentionMode mode = AttentionMode.dense();
-    GenerationSettings settings = settings(mode);
+    GenerationSettings settings = settings(mode, frames);
     try (Loaded<WanVae> vae = checkpoint.loadVae(ops, () -> {});
         NDManager scope = ops.manager().newSubManager()) {
       long weights = ops.manager().statistics().liveBytes();
       NDArray latents = scope.ones(WanRequests.latentShape(checkpoint, settings), DataType.FLOAT32);
-      vae.model().decode(latents, done -> {}, frames -> {});
+      vae.model().decode(latents, done -> {}, chunk -> {});
       WanMemory memory = WanMemory.of(checkpoint, settings, mode, ops.computeType());
       assertClose(peak() - weights, memory.decoding());
     }

@@ -168,6 +168,21 @@ class WanPipelineOnCudaTest {
     assertEquals(empty.liveBytes(), statistics().liveBytes());
   }
 
+  /** The CPU has no such limit. */
+  @Test
+  void moreClustersThanTheKernelsTakeAreRefusedBeforeAnythingIsLoaded() {
+    long before = FakeGpus.allocations();
+    AttentionMode mode = AttentionMode.svg2().optKeyClusters(4097);
+    VideoRequest large = small().optHeight(512).optWidth(512).optFrames(29).build(); // 8,192 tokens
+    try (WanPipeline pipeline = new WanPipeline(checkpoint, ops, mode)) {
+      String message =
+          assertThrows(InvalidRequestException.class, () -> pipeline.generate(large)).getMessage();
+      assertTrue(
+          message.contains("4097 key clusters, cuda:0 Fake device A takes at most 4096"), message);
+    }
+    assertEquals(before, FakeGpus.allocations());
+  }
+
   @Test
   void aRefusedRequestLeavesWhatIsLoaded() {
     List<String> started = new ArrayList<>();
