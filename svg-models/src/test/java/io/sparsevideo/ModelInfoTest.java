@@ -38,6 +38,28 @@ class ModelInfoTest {
   }
 
   @Test
+  void tellsWhatTheCpuNeeds() {
+    Map<String, Long> memory = memory(Device.cpu(), DEFAULTS);
+    assertEquals(
+        List.of(
+            "Java and native libraries",
+            "weights of text_encoder, until the prompt is encoded",
+            "weights of transformer and vae",
+            "denoising",
+            "decoding",
+            "video",
+            "most at a time"),
+        List.copyOf(memory.keySet()));
+    // The demo model needs most to decode.
+    long decoding =
+        memory.get("Java and native libraries")
+            + memory.get("weights of transformer and vae")
+            + memory.get("decoding")
+            + memory.get("video");
+    assertEquals(decoding, memory.get("most at a time"));
+  }
+
+  @Test
   void largerVideosNeedMore() {
     VideoRequest large =
         VideoRequest.builder().setPrompt("").optHeight(384).optWidth(384).optFrames(25).build();

@@ -1,8 +1,8 @@
 package io.sparsevideo.models.wan;
 
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.InvalidRequestException;
-import io.sparsevideo.ModelInfo;
 import io.sparsevideo.VideoRequest;
 import io.sparsevideo.attention.AttentionMode;
 import io.sparsevideo.attention.AttentionSettings;
@@ -162,25 +162,35 @@ final class WanRequests {
    * counted from the largest tensors that are alive together.
    */
   static Map<String, Long> memoryOfCpu(WanCheckpoint checkpoint, GenerationSettings settings) {
-    Map<String, Long> memory = new LinkedHashMap<>();
-    memory.put("Java and native libraries", 500L << 20); // measured, before any weight is loaded
-    for (ModelInfo.Component component : checkpoint.components()) {
-      memory.put("weights of " + component.name(), component.parameters() * Float.BYTES);
-    }
-    WanTransformerConfig t = checkpoint.transformerConfig();
-    long tokens = tokens(checkpoint, settings);
+    long libraries = 500L << 20; // measured, before any weight is loaded
+    long encoder = checkpoint.weightBytes(WanCheckpoint.TEXT_ENCODER, DataType.FLOAT32);
+    long models =
+        checkpoint.weightBytes(WanCheckpoint.TRANSFORMER, DataType.FLOAT32)
+            + checkpoint.weightBytes(WanCheckpoint.VAE, DataType.FLOAT32);
     // A block's residual stream, q, k, v with their permuted copies, and the feed-forward's hidden
     // values.
-    memory.put("denoising", tokens * (12L * t.dim() + 3L * t.ffnDim()) * Float.BYTES);
-    WanVaeConfig v = checkpoint.vaeConfig();
-    long pixels = (long) settings.height() * settings.width();
+    WanTransformerConfig t = checkpoint.transformerConfig();
+    long tokens = tokens(checkpoint, settings);
+    long denoising = tokens * (12L * t.dim() + 3L * t.ffnDim()) * Float.BYTES;
     // At full size: a chunk's frames with the three taps of a convolution side by side, and the
     // caches of its layers.
+    WanVaeConfig v = checkpoint.vaeConfig();
+    long pixels = (long) settings.height() * settings.width();
     long channels = (long) v.decoderBaseChannels() * v.channelMultipliers().getFirst();
-    long frames = v.temporalFactor();
+    long images = 8L * v.temporalFactor() + 4L * (v.residualBlocks() + 1);
+    long decoding = pixels * channels * images * Float.BYTES;
+    long video = 3 * pixels * settings.frames();
+
+    Map<String, Long> memory = new LinkedHashMap<>();
+    memory.put("Java and native libraries", libraries);
+    memory.put("weights of text_encoder, until the prompt is encoded", encoder);
+    memory.put("weights of transformer and vae", models);
+    memory.put("denoising", denoising);
+    memory.put("decoding", decoding);
+    memory.put("video", video);
     memory.put(
-        "decoding", pixels * channels * (8 * frames + 4L * (v.residualBlocks() + 1)) * Float.BYTES);
-    memory.put("video", 3 * pixels * settings.frames());
+        "most at a time",
+        libraries + Math.max(encoder, models + Math.max(denoising, decoding + video)));
     return memory;
   }
 }
