@@ -32,6 +32,8 @@ SHAPES = [  # frames, earlier frames, height, width, channels, outputs, kernel's
     (4, 0, 360, 640, 192, 96, 1, 3, 2),
     (4, 0, 180, 320, 384, 192, 1, 3, 2),
 ]
+
+
 def convolve(library, clip, weight, bias, out, earlier, pad, repeat, path):
     """clip (T, Y, X, C), the first frames of which are given apart; weight (O, kt, ky, kx, C), out (T', Y, X, O)."""
     _, height, width, channels = clip.shape
