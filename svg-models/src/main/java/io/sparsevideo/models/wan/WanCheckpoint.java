@@ -156,7 +156,7 @@ public final class WanCheckpoint implements AutoCloseable {
     Map<String, Long> memory =
         device.isGpu()
             ? WanMemory.of(this, settings, mode, DataType.BFLOAT16).byPurpose()
-            : WanRequests.memoryOfCpu(this, settings);
+            : WanMemory.ofCpu(this, settings);
     Map<String, String> values = new LinkedHashMap<>();
     values.put("size", settings.width() + "x" + settings.height());
     values.put("frames", settings.frames() + " at " + settings.fps() + " fps");

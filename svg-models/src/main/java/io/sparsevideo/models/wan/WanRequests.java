@@ -1,6 +1,5 @@
 package io.sparsevideo.models.wan;
 
-import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import io.sparsevideo.InvalidRequestException;
 import io.sparsevideo.VideoRequest;
@@ -10,8 +9,6 @@ import io.sparsevideo.attention.ModelFamily;
 import io.sparsevideo.models.GenerationDefaults;
 import io.sparsevideo.models.GenerationSettings;
 import io.sparsevideo.tensor.TensorOps;
-import java.util.LinkedHashMap;
-import java.util.Map;
 
 /** What a Wan text-to-video checkpoint can be asked for, and what it takes. */
 final class WanRequests {
@@ -151,46 +148,9 @@ final class WanRequests {
   }
 
   /** Video tokens of a request. */
-  private static long tokens(WanCheckpoint checkpoint, GenerationSettings settings) {
+  static long tokens(WanCheckpoint checkpoint, GenerationSettings settings) {
     WanTransformerConfig t = checkpoint.transformerConfig();
     Shape latent = latentShape(checkpoint, settings);
     return latent.size() / t.patchSize(t.inChannels());
-  }
-
-  /**
-   * Bytes that a generation on the CPU needs, by purpose. Weights are exact; working memory is
-   * counted from the largest tensors that are alive together.
-   */
-  static Map<String, Long> memoryOfCpu(WanCheckpoint checkpoint, GenerationSettings settings) {
-    long libraries = 500L << 20; // measured, before any weight is loaded
-    long encoder = checkpoint.weightBytes(WanCheckpoint.TEXT_ENCODER, DataType.FLOAT32);
-    long models =
-        checkpoint.weightBytes(WanCheckpoint.TRANSFORMER, DataType.FLOAT32)
-            + checkpoint.weightBytes(WanCheckpoint.VAE, DataType.FLOAT32);
-    // A block's residual stream, q, k, v with their permuted copies, and the feed-forward's hidden
-    // values.
-    WanTransformerConfig t = checkpoint.transformerConfig();
-    long tokens = tokens(checkpoint, settings);
-    long denoising = tokens * (12L * t.dim() + 3L * t.ffnDim()) * Float.BYTES;
-    // At full size: a chunk's frames with the three taps of a convolution side by side, and the
-    // caches of its layers.
-    WanVaeConfig v = checkpoint.vaeConfig();
-    long pixels = (long) settings.height() * settings.width();
-    long channels = (long) v.decoderBaseChannels() * v.channelMultipliers().getFirst();
-    long images = 8L * v.temporalFactor() + 4L * (v.residualBlocks() + 1);
-    long decoding = pixels * channels * images * Float.BYTES;
-    long video = 3 * pixels * settings.frames();
-
-    Map<String, Long> memory = new LinkedHashMap<>();
-    memory.put("Java and native libraries", libraries);
-    memory.put("weights of text_encoder, until the prompt is encoded", encoder);
-    memory.put("weights of transformer and vae", models);
-    memory.put("denoising", denoising);
-    memory.put("decoding", decoding);
-    memory.put("video", video);
-    memory.put(
-        "most at a time",
-        libraries + Math.max(encoder, models + Math.max(denoising, decoding + video)));
-    return memory;
   }
 }
