@@ -1,10 +1,11 @@
 package io.sparsevideo;
 
 import io.sparsevideo.models.wan.WanCheckpoint;
+import io.sparsevideo.models.wan.WanPipeline;
 import io.sparsevideo.tensor.TensorOps;
 
 /** A pipeline together with the backend and the files that were opened for it. */
-record OwningPipeline(VideoPipeline pipeline, TensorOps ops, WanCheckpoint checkpoint)
+record OwningPipeline(WanPipeline pipeline, TensorOps ops, WanCheckpoint checkpoint)
     implements VideoPipeline {
   @Override
   public Video generate(VideoRequest request) {
@@ -13,10 +14,11 @@ record OwningPipeline(VideoPipeline pipeline, TensorOps ops, WanCheckpoint check
 
   @Override
   public void close() {
-    pipeline.close(); // refuses while it generates; nothing is closed then
+    pipeline.refuseListener(); // before anything is closed
     // Weights may still be read from the files until the backend is closed.
     try (checkpoint;
-        ops) {
+        ops;
+        pipeline) {
       // Closed in reverse order.
     }
   }

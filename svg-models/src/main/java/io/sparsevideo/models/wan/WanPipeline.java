@@ -370,10 +370,17 @@ public final class WanPipeline implements VideoPipeline {
   }
 
   private void enter() {
+    refuseListener();
+    lock.lock();
+  }
+
+  /**
+   * @throws IllegalStateException when a listener of the generation that runs is calling
+   */
+  public void refuseListener() {
     if (lock.isHeldByCurrentThread()) {
       throw new IllegalStateException("a listener cannot use the pipeline that calls it");
     }
-    lock.lock();
   }
 
   private void release() {
